@@ -1,0 +1,62 @@
+"""The engines a run needs, made on first use and closed together: generation, execution.
+
+Stage functions reach models and the execution engine only through this object, so a plan or a resumed run that
+needs none of them loads none of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+from autoif.config import RunConfig
+from autoif.execution import ExecutionEngine
+from autoif.generation import Generator
+
+
+class Engines:
+    """Lazily made engines of one run. Use as a context manager."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self._supervisor: Generator | None = None
+        self._execution: ExecutionEngine | None = None
+
+    @property
+    def supervisor(self) -> Generator:
+        """What writes functions, answers and judgments; calls go through the cache."""
+        if self._supervisor is None:
+            from autoif.generation.factory import supervisor
+
+            self._supervisor = supervisor(self._config)
+        return self._supervisor
+
+    @property
+    def execution(self) -> ExecutionEngine:
+        """What runs verification functions."""
+        if self._execution is None:
+            self._execution = ExecutionEngine(self._config.execution).__enter__()
+        return self._execution
+
+    def policy(self, model: Path | None, identity: str) -> Generator:
+        """A local model as a generator: an exported folder, or the run's base model when ``model`` is None.
+
+        The caller closes it. ``identity`` names the weights in the call cache.
+        """
+        from autoif.generation.factory import policy
+
+        return policy(self._config, model, identity)
+
+    def close(self) -> None:
+        """Close whatever was made."""
+        if self._supervisor is not None:
+            self._supervisor.close()
+        if self._execution is not None:
+            self._execution.close()
+        self._supervisor = self._execution = None
+
+    def __enter__(self) -> Engines:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

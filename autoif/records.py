@@ -1,0 +1,224 @@
+"""Typed records: the rows that stages read and write.
+
+Every record is an immutable ``msgspec.Struct``: validated when read, encoded in field order when written, so the
+same record is the same bytes everywhere. Rows are JSONL, split on ``\n`` alone. Names are the paper's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from autoif.errors import DataError
+
+RECORD_VERSION = 1
+"""Part of every stage's fingerprint: raise it when a record's meaning changes."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """Base of all rows."""
+
+
+R = TypeVar("R", bound=Record)
+
+
+def digest(*parts: str, size: int = 16) -> str:
+    """Content id: the first ``size`` hex digits of the SHA-256 of ``parts`` (separated by NUL)."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:size]
+
+
+class Message(Record, frozen=True):
+    """One chat turn; ``role`` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+class Instruction(Record, frozen=True):
+    """An atomic, verifiable constraint on an answer (paper §3.1). ``origin`` is seed or augmented."""
+
+    id: str
+    text: str
+    origin: str
+    parent: str | None = None
+
+
+class Function(Record, frozen=True):
+    """A verification function ``evaluate(response) -> bool`` and what the stages found out about it.
+
+    ``accuracy``: share of the instruction's kept cases on which it is right, in [0, 1] (cross verification).
+    ``back_translation``: the instruction as a model reads it out of the code; ``nli``: its label.
+    """
+
+    id: str
+    code: str
+    accuracy: float | None = None
+    back_translation: str | None = None
+    nli: str | None = None
+
+
+class Case(Record, frozen=True):
+    """A test case: an answer and whether it follows the instruction. ``accuracy``: share of functions that agree."""
+
+    input: str
+    expected: bool
+    accuracy: float | None = None
+
+
+class Verifier(Record, frozen=True):
+    """An instruction with its verification functions and cases; each stage of §3.1 narrows it."""
+
+    id: str
+    instruction: Instruction
+    functions: tuple[Function, ...]
+    cases: tuple[Case, ...]
+
+
+class Query(Record, frozen=True):
+    """A real user query (a first ShareGPT turn); ``source`` says where it is from."""
+
+    id: str
+    text: str
+    source: str
+
+
+class Prompt(Record, frozen=True):
+    """A query with an instruction attached (§3.2). ``text`` is what the model that is trained sees."""
+
+    id: str
+    verifier_id: str
+    instruction: str
+    query: str
+    text: str
+    functions: tuple[Function, ...]
+
+
+class Response(Record, frozen=True):
+    """One sampled answer. ``outcomes`` holds an execution outcome's name for each function of the prompt.
+
+    ``accuracy``: share of functions that returned True among those that count as evidence, in [0, 1]; None when no
+    function gave evidence. ``score``: the judge's 1..10. ``dropped``: why it may not be trained on, else None.
+    """
+
+    index: int
+    text: str
+    outcomes: tuple[str, ...] = ()
+    accuracy: float | None = None
+    score: float | None = None
+    dropped: str | None = None
+
+
+class Answers(Record, frozen=True):
+    """A prompt and the responses that were sampled for it."""
+
+    id: str
+    prompt: Prompt
+    responses: tuple[Response, ...]
+
+
+class SftExample(Record, frozen=True):
+    """A supervised sample: the last message is the assistant's. Functions stay beside the row that they verified."""
+
+    id: str
+    messages: tuple[Message, ...]
+    instruction: str
+    functions: tuple[str, ...]
+    accuracy: float
+    score: float | None = None
+
+
+class PreferencePair(Record, frozen=True):
+    """A DPO pair on one prompt. ``level`` is query, instruction (§3.3) or online."""
+
+    id: str
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+    level: str
+    chosen_accuracy: float
+    rejected_accuracy: float
+
+
+class Result(Record, frozen=True):
+    """One measured number with its interval: ``low``..``high`` is the 95% interval, ``n`` the items behind it."""
+
+    benchmark: str
+    metric: str
+    value: float
+    n: int
+    low: float | None = None
+    high: float | None = None
+    model: str = ""
+    seed: int = 0
+    judge: str | None = None
+    sample: bool = False
+    """True when only part of the benchmark was run."""
+
+
+class EvaluationItem(Record, frozen=True):
+    """One benchmark item: what was asked, answered, and how each metric judged it (values in [0, 1])."""
+
+    id: str
+    benchmark: str
+    model: str
+    prompt: str
+    response: str
+    scores: dict[str, float]
+    detail: str = ""
+
+
+class Rejected(Record, frozen=True):
+    """A record a stage dropped, and why: ``reason`` is a short fixed name to count by, ``detail`` the evidence."""
+
+    reason: str
+    record: msgspec.Raw
+    detail: str = ""
+
+
+class Reject:
+    """What a stage function yields for a record it drops; written as :class:`Rejected`."""
+
+    __slots__ = ("detail", "reason", "record")
+
+    def __init__(self, record: Record, reason: str, detail: str = "") -> None:
+        self.record, self.reason, self.detail = record, reason, detail
+
+    def encode(self) -> bytes:
+        return encode(Rejected(reason=self.reason, record=msgspec.Raw(encode(self.record)), detail=self.detail))
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(record: Record) -> bytes:
+    """One JSONL row without the newline; equal records give equal bytes."""
+    return _encoder.encode(record)
+
+
+def read_records(path: Path, kind: type[R]) -> Iterator[R]:
+    """Stream the rows of a JSONL file. Raises :class:`DataError` naming file and line of a malformed row."""
+    decoder = msgspec.json.Decoder(kind)
+    with path.open("rb") as rows:
+        for number, row in enumerate(rows, 1):
+            if not row.strip():
+                continue
+            try:
+                yield decoder.decode(row)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise DataError(f"{path}:{number}: not a {kind.__name__} record: {error}") from None
+
+
+def write_records(path: Path, records: Iterable[Record]) -> int:
+    """Write rows to ``path`` (replaced as a whole at the end); returns how many."""
+    part = path.with_name(path.name + ".part")
+    count = 0
+    with part.open("wb") as out:
+        for record in records:
+            out.write(encode(record) + b"\n")
+            count += 1
+    part.replace(path)
+    return count
