@@ -78,12 +78,21 @@ class Verifier(Record, frozen=True):
     cases: tuple[Case, ...]
 
 
+class Reply(Record, frozen=True):
+    """A raw model reply that a stage could not use, kept as evidence beside the reason."""
+
+    id: str
+    index: int
+    text: str
+
+
 class Query(Record, frozen=True):
-    """A real user query (a first ShareGPT turn); ``source`` says where it is from."""
+    """A real user query (a first ShareGPT turn). ``split`` is train or heldout; held-out ones are never trained on."""
 
     id: str
     text: str
     source: str
+    split: str = "train"
 
 
 class Prompt(Record, frozen=True):
@@ -159,8 +168,33 @@ class Result(Record, frozen=True):
     """True when only part of the benchmark was run."""
 
 
+class Comparison(Record, frozen=True):
+    """One metric of two models on the same ``n`` items (or parts of items): ``difference`` is candidate − baseline.
+
+    ``low``..``high``: its 95% interval; ``p_value``: two-sided, of ``test`` (mcnemar or paired_bootstrap).
+    ``gained`` and ``lost`` hold the ids of the items on which the candidate does better and worse.
+    """
+
+    benchmark: str
+    metric: str
+    baseline: str
+    candidate: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    test: str
+    n: int
+    gained: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
 class EvaluationItem(Record, frozen=True):
-    """One benchmark item: what was asked, answered, and how each metric judged it (values in [0, 1])."""
+    """One benchmark item: what was asked, answered, and how each metric judged it (values in [0, 1]).
+
+    ``parts``: metrics that are judged part by part (IFEval's instructions, questions of a checklist): their mean is
+    over all parts of all items. ``labels``: what the parts, or the item, are about (instruction types, categories).
+    """
 
     id: str
     benchmark: str
@@ -168,6 +202,8 @@ class EvaluationItem(Record, frozen=True):
     prompt: str
     response: str
     scores: dict[str, float]
+    parts: dict[str, tuple[float, ...]] = {}
+    labels: tuple[str, ...] = ()
     detail: str = ""
 
 

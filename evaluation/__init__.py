@@ -1,0 +1,1 @@
+"""Benchmarks: one module each, generating and scoring apart."""
