@@ -1,0 +1,217 @@
+"""The call cache: every finished model call, in one SQLite file, so that none is ever made twice.
+
+Rows are keyed by the engine's identity and the request's key. Answers are written as they arrive, in short
+transactions on a write-ahead log: a killed process loses only what was in flight, and processes may share a file
+(the first answer to a request stands for all). Failures that belong to a request are kept like answers; errors that
+a retry may mend never reach the cache.
+
+``python -m autoif.generation.cache export|import|list`` shares one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+from autoif.errors import AutoifError, DataError, EngineError
+from autoif.generation.base import Answer, Request
+from autoif.generation.codec import decode_answer, decode_request, encode_answer, encode_request
+from autoif.generation.scheduling import Engine, Stats, in_order
+
+FILE_NAME = "calls.sqlite"
+BUSY_SECONDS = 60.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS engines (id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS calls (
+    engine INTEGER NOT NULL REFERENCES engines (id),
+    key BLOB NOT NULL,
+    request BLOB NOT NULL,
+    answer BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS calls_by_key ON calls (engine, key);
+"""
+
+
+class CallCache:
+    """Finished calls in the SQLite file ``path`` (made when missing). Usable from several threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._engines: dict[str, int] = {}
+        with self._errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Autocommit: transactions are begun by hand, as writers.
+            self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # Survives a killed process; only a power cut may lose the last transactions.
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.executescript(_SCHEMA)
+
+    def get(self, engine: str, key: str) -> Answer | None:
+        """The answer stored for request ``key`` (64 hex digits) of ``engine``, or None."""
+        with self._errors():
+            row = self._select(self._engine(engine), bytes.fromhex(key))
+            return None if row is None else decode_answer(row)
+
+    def put(self, engine: str, rows: Sequence[tuple[str, Request, Answer]]) -> list[Answer]:
+        """Store (key, request, answer) rows in one transaction; returns the answers that stand in the cache."""
+        standing = [answer for _, _, answer in rows]
+        with self._errors():
+            number = self._engine(engine)
+            with self._transaction():
+                for position, (key, request, answer) in enumerate(rows):
+                    stored = self._db.execute(
+                        "INSERT INTO calls VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                        (number, bytes.fromhex(key), encode_request(request), encode_answer(answer)),
+                    ).rowcount
+                    if not stored and (row := self._select(number, bytes.fromhex(key))) is not None:
+                        standing[position] = decode_answer(row)
+        return standing
+
+    def engines(self) -> dict[str, int]:
+        """Identities with their number of calls, sorted."""
+        with self._errors():
+            return dict(
+                self._db.execute(
+                    "SELECT identity, COUNT(key) FROM engines LEFT JOIN calls ON engine = id "
+                    "GROUP BY identity ORDER BY identity"
+                )
+            )
+
+    def rows(self, engine: str) -> Iterator[tuple[str, Request, Answer]]:
+        """All calls of ``engine``, by key."""
+        with self._errors():
+            found = self._db.execute(
+                "SELECT hex(key), request, answer FROM calls WHERE engine = ? ORDER BY key", (self._engine(engine),)
+            )
+            for key, request, answer in found:
+                yield key.lower(), decode_request(request), decode_answer(answer)
+
+    def size_bytes(self) -> int:
+        """Bytes on disk, log included."""
+        files = (self.path, self.path.with_name(self.path.name + "-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def close(self) -> None:
+        """Close the file. May be called twice."""
+        with self._lock:
+            self._db.close()
+
+    def _select(self, engine: int, key: bytes) -> bytes | None:
+        row = self._db.execute("SELECT answer FROM calls WHERE engine = ? AND key = ?", (engine, key)).fetchone()
+        return None if row is None else row[0]
+
+    def _engine(self, identity: str) -> int:
+        if identity not in self._engines:
+            self._db.execute("INSERT INTO engines (identity) VALUES (?) ON CONFLICT DO NOTHING", (identity,))
+            found = self._db.execute("SELECT id FROM engines WHERE identity = ?", (identity,)).fetchone()
+            self._engines[identity] = found[0]
+        return self._engines[identity]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except (sqlite3.Error, OSError, ValueError) as error:
+                raise EngineError(
+                    f"call cache {self.path}: {error}: free space there, mend the file or set paths.cache, "
+                    "then run again: stored calls are kept"
+                ) from error
+
+
+class CachedGenerator:
+    """``engine`` behind ``cache``: hits are served, misses are asked and stored as they arrive.
+
+    ``stats()`` counts since the generator was made. Closing closes both.
+    """
+
+    def __init__(self, engine: Engine, cache: CallCache) -> None:
+        self.identity = engine.identity
+        self._engine, self._cache = engine, cache
+        self._stats = Stats()
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Answer ``requests`` in their order, streaming, with bounded memory."""
+        return in_order(self._engine, requests, self._cache, self._stats)
+
+    def stats(self) -> Stats:
+        """Hits, misses and the engine's tokens so far; live."""
+        return self._stats
+
+    def close(self) -> None:
+        """Close the engine and the cache."""
+        self._engine.close()
+        self._cache.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line: ``list``, ``export`` to a recording, ``import`` from one."""
+    from autoif.generation.recorded import RecordingWriter, read_header, read_rows
+
+    parser = argparse.ArgumentParser(prog="python -m autoif.generation.cache", description="Share a call cache.")
+    parser.add_argument("--cache", type=Path, default=Path("~/.cache/autoif") / FILE_NAME, help="the cache file")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="engines and how many calls each has")
+    for name, text in (("export", "write one engine's calls to a recording"), ("import", "add a recording's calls")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("file", type=Path, help="the recording (.jsonl or .jsonl.xz)")
+        command.add_argument("--engine", help="identity; default: the only one in the cache, or the recording's own")
+        if name == "export":
+            command.add_argument("--header", action="append", default=[], metavar="NAME=VALUE", help="header field")
+    options = parser.parse_args(arguments)
+    path = options.cache.expanduser()
+    try:
+        if options.command != "import" and not path.exists():
+            raise DataError(f"no call cache at {path}: name it with --cache")
+        cache = CallCache(path)
+        match options.command:
+            case "list":
+                for identity, calls in cache.engines().items():
+                    print(f"{calls:>9}  {identity}")
+            case "export":
+                engine = options.engine or _only(cache)
+                header = {"engine": engine, **dict(field.split("=", 1) for field in options.header)}
+                with RecordingWriter(options.file, header) as writer:
+                    for _, request, answer in cache.rows(engine):
+                        writer.add(request, answer)
+            case "import":
+                engine = options.engine or read_header(options.file).engine
+                rows = read_rows(options.file)
+                count = 0
+                while some := list(islice(rows, 256)):
+                    cache.put(engine, some)
+                    count += len(some)
+                print(f"{count} calls of {engine} are in {path}")
+        cache.close()
+    except AutoifError as error:
+        parser.exit(1, f"{error}\n")
+    return 0
+
+
+def _only(cache: CallCache) -> str:
+    identities = list(cache.engines())
+    if len(identities) != 1:
+        raise DataError(f"{cache.path} holds {len(identities)} engines: choose with --engine (list shows them)")
+    return identities[0]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
