@@ -1,0 +1,232 @@
+"""Checks that types cannot make: ranges, and values that contradict each other. Nothing here looks at the machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from autoif.config import (
+    Accelerator,
+    HardwareConfig,
+    OfflineDpoAlgorithm,
+    OnlineDpoAlgorithm,
+    Precision,
+    QuerySource,
+    RunConfig,
+    Setting,
+    Strategy,
+    TrainingConfig,
+    TransformersSupervisor,
+)
+from autoif.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers from ``low`` to ``high``; ``open`` leaves ``low`` itself out."""
+
+    low: float
+    high: float = math.inf
+    open: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return (self.low < value if self.open else self.low <= value) and value <= self.high
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"above {self.low:g}" if self.open else f"at least {self.low:g}"
+        return f"{'above' if self.open else 'from'} {self.low:g} {'up ' if self.open else ''}to {self.high:g}"
+
+
+_SHARE, _POSITIVE, _COUNT, _NATURAL = Range(0, 1), Range(0, open=True), Range(1), Range(0)
+_PART = Range(0, 1, open=True)
+
+RANGES: dict[str, Range] = {
+    "threshold": _SHARE,
+    "case_threshold": _SHARE,
+    "function_threshold": _SHARE,
+    "chosen_threshold": _SHARE,
+    "score.threshold": Range(1, 10),
+    "fraction": _PART,
+    "top_p": _PART,
+    "temperature": _NATURAL,
+    "samples": _COUNT,
+    "max_tokens": _COUNT,
+    "rewrites_per_seed": _NATURAL,
+    "per_call": _COUNT,
+    "self_instruct.limit": _COUNT,
+    "min_functions": _COUNT,
+    "min_cases": _COUNT,
+    "per_instruction": _COUNT,
+    "min_chars": _NATURAL,
+    "heldout": _NATURAL,
+    "per_prompt": _COUNT,
+    "max_chosen": _COUNT,
+    "max_rejected": _COUNT,
+    "learning_rate": _POSITIVE,
+    "warmup_steps": _NATURAL,
+    "warmup_ratio": _SHARE,
+    "global_batch_size": _COUNT,
+    "sft_global_batch_size": _COUNT,
+    "epochs": _COUNT,
+    "weight_decay": _NATURAL,
+    "adam_beta1": _SHARE,
+    "adam_beta2": _SHARE,
+    "max_length": Range(2),
+    "clip_norm": _POSITIVE,
+    "save_every": _COUNT,
+    "keep_checkpoints": _COUNT,
+    "dpo.beta": _POSITIVE,
+    "nll_weight": _NATURAL,
+    "iterations": _COUNT,
+    "prompts": _COUNT,
+    "context_length": _COUNT,
+    "parameters": _NATURAL,
+    "devices": _COUNT,
+    "nodes": _COUNT,
+    "micro_batch_size": _COUNT,
+    "generation_batch_size": _COUNT,
+    "tensor_parallel": _COUNT,
+    "memory_gb": _NATURAL,
+    "threads": _NATURAL,
+    "batch_size": _COUNT,
+    "concurrency": _COUNT,
+    "retries": _NATURAL,
+    "timeout_seconds": _POSITIVE,
+    "heldout.limit": _NATURAL,
+    "ifeval.limit": _NATURAL,
+    "workers": _NATURAL,
+    "cpu_seconds": _POSITIVE,
+    "wall_seconds": _POSITIVE,
+    "memory_mb": Range(64),
+    "kills_per_function": _COUNT,
+    "max_inputs": _COUNT,
+    "audit_rate": _SHARE,
+}
+"""Allowed numbers by field name; ``parent.name`` wins over ``name``."""
+
+_LABELS = {"entailment", "neutral", "contradiction"}
+_ATTENTION = {"sdpa", "eager", "flash_attention_2"}
+_WANDB_MODES = {"online", "offline", "disabled"}
+_SHARDED = {Strategy.zero1, Strategy.zero2, Strategy.zero3}
+_NAME = re.compile(r"[\w.,=+-]+(/[\w.,=+-]+)*")
+
+
+def check(config: RunConfig) -> None:
+    """Raise :class:`ConfigError` with everything that is wrong in ``config``, in one line."""
+    if problems := list(_problems(config)):
+        raise ConfigError("; ".join(problems))
+
+
+def _problems(config: RunConfig) -> Iterator[str]:
+    ranges = list(_out_of_range(config))
+    yield from ranges
+    if ranges:  # what follows computes with these numbers
+        return
+    if not _NAME.fullmatch(config.name) or ".." in config.name.split("/"):
+        yield f"name={config.name!r} names a folder under paths.runs: use letters, digits and . , = + - _ /"
+    yield from _setting(config)
+    yield from _pipeline(config)
+    yield from _hardware(config.hardware)
+    for path, training in trainings(config):
+        yield from _batch(path, training, config.hardware)
+    yield from _lengths(config)
+    if config.tracking.mode not in _WANDB_MODES:
+        yield f"tracking.mode={config.tracking.mode!r}: expected one of {', '.join(sorted(_WANDB_MODES))}"
+
+
+def trainings(config: RunConfig) -> Iterator[tuple[str, TrainingConfig]]:
+    """The training stages' settings with their dotted paths."""
+    yield "algorithm.sft", config.algorithm.sft
+    match config.algorithm:
+        case OfflineDpoAlgorithm(dpo=dpo) | OnlineDpoAlgorithm(dpo=dpo):
+            yield "algorithm.dpo", dpo
+
+
+def _out_of_range(value: Any, path: str = "") -> Iterator[str]:
+    for field in dataclasses.fields(value):
+        item, here = getattr(value, field.name), f"{path}.{field.name}".lstrip(".")
+        if dataclasses.is_dataclass(item):
+            yield from _out_of_range(item, here)
+        elif isinstance(item, int | float) and not isinstance(item, bool):
+            allowed = RANGES.get(".".join(here.split(".")[-2:])) or RANGES.get(field.name)
+            if allowed and item not in allowed:
+                yield f"{here}={item} must be {allowed}"
+
+
+def _setting(config: RunConfig) -> Iterator[str]:
+    if config.setting.kind is not Setting.self_alignment:
+        return
+    supervisor = config.supervisor
+    answers = supervisor.source.path if isinstance(supervisor, TransformersSupervisor) else supervisor.model
+    if answers != config.model.path:
+        yield (
+            f"setting=self_alignment needs supervisor = model, but {answers or 'a recording'} would supervise "
+            f"{config.model.path}: add supervisor=self, or a server with supervisor.model={config.model.path}"
+        )
+
+
+def _pipeline(config: RunConfig) -> Iterator[str]:
+    pipeline = config.pipeline
+    if pipeline.cross_verify.min_functions > pipeline.write_verifiers.samples:
+        yield (
+            f"pipeline.cross_verify.min_functions={pipeline.cross_verify.min_functions} can never be met with "
+            f"pipeline.write_verifiers.samples={pipeline.write_verifiers.samples}"
+        )
+    if unknown := set(pipeline.nli.drop) - _LABELS:
+        yield f"pipeline.nli.drop: no label {', '.join(sorted(unknown))}; expected some of {', '.join(sorted(_LABELS))}"
+    queries = pipeline.queries
+    if queries.min_chars >= queries.max_chars:
+        yield f"pipeline.queries: min_chars={queries.min_chars} must be below max_chars={queries.max_chars}"
+    if queries.source is QuerySource.shipped and queries.path is not None:
+        yield "pipeline.queries.path is set but not read: add pipeline.queries.source=sharegpt"
+    if config.evaluation.heldout.limit and not queries.heldout:
+        yield "evaluation.heldout needs queries set aside: set pipeline.queries.heldout, or evaluation.heldout.limit=0"
+
+
+def _hardware(hardware: HardwareConfig) -> Iterator[str]:
+    world = hardware.devices * hardware.nodes
+    if hardware.strategy is Strategy.single and world > 1:
+        yield f"hardware.strategy=single uses one device, not {world}: set hardware.strategy=ddp or zero3"
+    if hardware.strategy in _SHARDED and hardware.accelerator is not Accelerator.gpu:
+        yield f"hardware.strategy={hardware.strategy.value} needs hardware.accelerator=gpu"
+    if hardware.offload_optimizer and hardware.strategy not in _SHARDED:
+        yield "hardware.offload_optimizer needs hardware.strategy=zero1, zero2 or zero3"
+    if hardware.attention not in _ATTENTION:
+        yield f"hardware.attention={hardware.attention!r}: expected one of {', '.join(sorted(_ATTENTION))}"
+    flash_runs = hardware.accelerator is Accelerator.gpu and hardware.precision is Precision.bf16
+    if hardware.attention == "flash_attention_2" and not flash_runs:
+        yield "hardware.attention=flash_attention_2 needs hardware.accelerator=gpu and hardware.precision=bf16"
+    if hardware.tensor_parallel > hardware.devices:
+        yield f"hardware.tensor_parallel={hardware.tensor_parallel} exceeds hardware.devices={hardware.devices}"
+
+
+def _batch(path: str, training: TrainingConfig, hardware: HardwareConfig) -> Iterator[str]:
+    micro, devices, nodes = hardware.micro_batch_size, hardware.devices, hardware.nodes
+    if training.global_batch_size % (micro * devices * nodes):
+        yield (
+            f"{path}.global_batch_size={training.global_batch_size} is not a multiple of {micro * devices * nodes} "
+            f"(hardware: micro_batch_size {micro} × devices {devices} × nodes {nodes})"
+        )
+
+
+def _lengths(config: RunConfig) -> Iterator[str]:
+    context = config.model.context_length
+    lengths = {f"{path}.max_length": training.max_length for path, training in trainings(config)}
+    if isinstance(config.algorithm, OnlineDpoAlgorithm):
+        lengths["algorithm.max_tokens"] = config.algorithm.max_tokens
+    lengths["evaluation.heldout.max_tokens"] = config.evaluation.heldout.max_tokens
+    lengths["evaluation.ifeval.max_tokens"] = config.evaluation.ifeval.max_tokens
+    for path, tokens in lengths.items():
+        if tokens > context:
+            yield f"{path}={tokens} exceeds model.context_length={context}"
+    if isinstance(config.supervisor, TransformersSupervisor):
+        room = config.supervisor.source.context_length
+        pipeline = config.pipeline
+        for name in ("self_instruct", "write_verifiers", "back_translate", "nli", "respond", "score"):
+            if (tokens := getattr(pipeline, name).max_tokens) >= room:
+                yield f"pipeline.{name}.max_tokens={tokens} leaves no room in supervisor.source.context_length={room}"
