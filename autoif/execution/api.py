@@ -22,6 +22,15 @@ class Outcome(Enum):
     SKIPPED = "skipped"
 
 
+LAYERS = {
+    0: "clean environment, rlimits, killed from outside",
+    1: "no new privileges, no capabilities, seccomp",
+    2: "Landlock",
+    3: "user, pid, net and ipc namespaces",
+    4: "cgroup memory limit",
+}
+
+
 @dataclass(kw_only=True, slots=True)
 class ExecutionConfig:
     """Limits (part of what a result means) and workers (not part of it).
@@ -29,7 +38,7 @@ class ExecutionConfig:
     ``workers`` 0 means one for each core. ``cpu_seconds`` and ``wall_seconds`` bound one call.
     """
 
-    workers: int = 0
+    workers: int = field(default=0, metadata={"identity": False})
     cpu_seconds: float = 1.0
     wall_seconds: float = 3.0
     memory_mb: int = 512
@@ -56,3 +65,39 @@ class JobResult:
     details: dict[int, str] = field(default_factory=dict)
     trusted: bool = True
     """False when the audit mode saw the function answer differently in a process of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """How far workers are confined. ``level``: the highest layer up to which none is missing.
+
+    ``layers``: number → empty when it holds, else why it does not.
+    """
+
+    level: int
+    layers: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, hellos: Sequence[dict[str, str]]) -> Isolation:
+        """What all workers reached."""
+        layers = {0: ""}
+        for hello in hellos:
+            for number, missing in hello.items():
+                layers[int(number)] = layers.get(int(number)) or missing
+        level = 0
+        while layers.get(level + 1) == "":
+            level += 1
+        return cls(level, layers)
+
+    def __str__(self) -> str:
+        missing = "; ".join(f"no L{number}: {why}" for number, why in sorted(self.layers.items()) if why)
+        return f"L{self.level}" + (f" ({missing})" if missing else "")
+
+    def refusal(self, minimum: int) -> str:
+        """The line for people when ``minimum`` was asked for and is not there."""
+        wanted = self.level + 1
+        why = self.layers.get(wanted) or "not offered"
+        return (
+            f"execution.minimum_isolation is {minimum}, but this machine offers {self.level}: "
+            f"layer L{wanted} ({LAYERS.get(wanted, 'unknown')}) is missing: {why}"
+        )
