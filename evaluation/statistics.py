@@ -140,7 +140,8 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _ratio(totals: Array, parts: Array) -> Array:
-    return totals.sum(axis=1) / parts.sum(axis=1)
+    ratio: Array = totals.sum(axis=1) / parts.sum(axis=1)
+    return ratio
 
 
 def _items(sums: Sequence[float], counts: Sequence[int] | None) -> tuple[Array, Array]:

@@ -1,0 +1,103 @@
+"""Where the benchmarks' files come from: a local folder, or the hub.
+
+``data_dir/<file>`` wins when a folder is given; otherwise the file is fetched from the Hugging Face hub. A file that
+is in neither place is one line that says which file to put where.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoif.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A benchmark's file: its place under ``data_dir``, its size, and where the hub keeps the same rows.
+
+    ``sha256``: of the published file, where the local form is published as such.
+    """
+
+    benchmark: str
+    file: str
+    rows: int
+    hub_id: str | None = None
+    hub_file: str | None = None
+    revision: str | None = None
+    sha256: str | None = None
+
+
+IFEVAL = Source("IFEval", "ifeval/input_data.jsonl", 541, "google/IFEval", "ifeval_input_data.jsonl")
+
+
+def locate(source: Source, data_dir: str | None) -> Path:
+    """The file on this machine, fetched from the hub when there is no ``data_dir``. Raises :class:`DataError`."""
+    if data_dir is not None:
+        path = Path(data_dir).expanduser() / source.file
+        if not path.is_file():
+            raise DataError(f"{source.benchmark}: {path} is missing: put the benchmark's file there{_origin(source)}")
+        return path
+    if source.hub_id is None or source.hub_file is None:
+        raise DataError(f"{source.benchmark} is not on the hub: set evaluation.data_dir to a folder with {source.file}")
+    try:
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(source.hub_id, source.hub_file, repo_type="dataset", revision=source.revision))
+    except ImportError:
+        reason = "huggingface_hub is not installed"
+    except Exception as error:  # the hub client raises errors of several HTTP libraries
+        reason = f"{type(error).__name__}"
+    raise DataError(
+        f"{source.benchmark}: cannot fetch {source.hub_file} of {source.hub_id} from the hub ({reason}): "
+        f"set evaluation.data_dir to a folder that holds {source.file}"
+    )
+
+
+def missing(source: Source, data_dir: str | None) -> str | None:
+    """Why ``source`` can't be read without the hub, or None."""
+    if data_dir is None:
+        return f"no evaluation.data_dir with {source.file}"
+    path = Path(data_dir).expanduser() / source.file
+    return None if path.is_file() else f"{path} is missing"
+
+
+def content(source: Source, data_dir: str | None) -> str:
+    """What a fingerprint says of the data: the local file's SHA-256, else its address on the hub."""
+    path = Path(data_dir).expanduser() / source.file if data_dir is not None else None
+    if path is not None and path.is_file():
+        return sha256(path)
+    return f"hub:{source.hub_id}/{source.hub_file}@{source.revision or 'main'}"
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_jsonl(path: Path, *fields: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of a JSONL file (gzipped when so named) with their line numbers, each checked to be an object with
+    ``fields``. Raises :class:`DataError` naming file and line."""
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise DataError(f"{path}:{number}: not JSON: {error}") from None
+            if not isinstance(row, dict):
+                raise DataError(f"{path}:{number}: not a JSON object")
+            if absent := [name for name in fields if name not in row]:
+                raise DataError(f"{path}:{number}: has no {' and no '.join(absent)}")
+            yield number, row
+
+
+def _origin(source: Source) -> str:
+    return f" ({source.hub_file} of the hub's {source.hub_id})" if source.hub_id else ""

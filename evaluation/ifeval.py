@@ -1,0 +1,194 @@
+"""IFEval (Zhou et al. 2023) through lm-eval's Python API: load → generate → score → aggregate.
+
+The checkers are lm-eval's, so scores equal its own. They draw at random where an item's arguments are out of range
+(1122 and 1129 ask for the "letters" # and !) and in language detection; here the draw depends on the item alone, so
+a score is the same whatever else was scored before, and an instruction followed strictly is also followed loosely.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoif.errors import DataError, MissingExtraError
+from autoif.generation.base import Generator
+from autoif.records import EvaluationItem
+from evaluation.data import IFEVAL, read_jsonl
+from evaluation.responses import Question, ReplayGenerator, align, read_responses
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+BENCHMARK = "ifeval"
+TASK = "autoif_ifeval"
+PROMPT_METRICS = ("prompt_level_strict_acc", "prompt_level_loose_acc")
+INSTRUCTION_METRICS = ("inst_level_strict_acc", "inst_level_loose_acc")
+_PUNKT = Path("tokenizers") / "punkt_tab"
+
+
+def questions(path: Path) -> list[Question]:
+    """The benchmark's prompts in order. Raises :class:`DataError` for a file that isn't IFEval's."""
+    rows = read_jsonl(path, "key", "prompt", "instruction_id_list", "kwargs")
+    found = [Question(str(row["key"]), row["prompt"]) for _, row in rows]
+    if len({question.id for question in found}) < len(found) or not found:
+        raise DataError(f"{path} is no {IFEVAL.benchmark} file: it has {'equal keys' if found else 'no rows'}")
+    return found
+
+
+def evaluate(
+    generator: Generator,
+    path: Path,
+    *,
+    model: str,
+    limit: int | None = None,
+    max_tokens: int = 1280,
+    seed: int = 0,
+    only: frozenset[str] | None = None,
+    facts: dict[str, Any] | None = None,
+) -> Iterator[EvaluationItem]:
+    """Answer the benchmark at ``path`` with ``generator`` and score the answers.
+
+    ``limit``: the first so many prompts; ``only``: the items with these keys; ``facts`` takes lm-eval's version, the
+    number of unanswerable prompts, and whether only a part was run.
+    """
+    from lm_eval.evaluator import evaluate as run
+    from lm_eval.tasks import TaskManager
+
+    from evaluation.lm_bridge import GeneratorLM, quiet
+
+    language_model = GeneratorLM(generator, seed)
+    items = questions(path)
+    chosen = [index for index, item in enumerate(items[:limit]) if only is None or item.id in only]
+    with quiet():
+        manager = TaskManager(
+            include_path=str(Path(__file__).with_name("tasks")), include_defaults=False, metadata={"path": str(path)}
+        )
+        tasks = manager.load([TASK])
+        tasks["tasks"][TASK].set_config("generation_kwargs", {"max_gen_toks": max_tokens}, update=True)
+        results = run(
+            language_model, tasks, samples={TASK: chosen}, bootstrap_iters=0, apply_chat_template=True, log_samples=True
+        )
+    if facts is not None:
+        facts["lm_eval"] = version("lm_eval")
+        facts["sample"] = len(chosen) < len(items)
+        facts["unanswerable"] = len(language_model.failures)
+    for sample in sorted(results["samples"][TASK], key=lambda sample: sample["doc_id"]):
+        failure = language_model.failures.get(sample["arguments"][0][0])
+        yield _item(sample, model, failure.reason if failure else "")
+
+
+def rescore(
+    responses: Path, path: Path, *, model: str, partial: bool = False, facts: dict[str, Any] | None = None
+) -> Iterator[EvaluationItem]:
+    """Score existing answers (prompt/response JSONL, as the benchmark's authors publish them) without a model.
+
+    Raises :class:`DataError` naming missing (unless ``partial``), duplicated and foreign answers; what is harmless
+    goes into ``facts["notes"]``.
+    """
+    asked = questions(path)
+    alignment = align(asked, read_responses(responses), str(responses)).check(partial)
+    prompts = {question.id: question.prompt for question in asked}
+    replay = ReplayGenerator({prompts[id]: response for id, response in alignment.responses.items()})
+    if facts is not None:
+        facts["notes"] = alignment.notes()
+    yield from evaluate(replay, path, model=model, only=frozenset(alignment.responses), facts=facts)
+
+
+def prepare(data_dir: str | None) -> None:
+    """Make NLTK find its sentence model before lm-eval's module looks for it.
+
+    Raises:
+        MissingExtraError: without lm-eval or what its IFEval needs.
+        DataError: when ``punkt_tab`` is neither on this machine nor to be had.
+    """
+    if data_dir is not None and (folder := Path(data_dir).expanduser().absolute() / "nltk_data").is_dir():
+        known = os.environ.get("NLTK_DATA", "")
+        if str(folder) not in known.split(os.pathsep):
+            os.environ["NLTK_DATA"] = os.pathsep.join(filter(None, [str(folder), known]))
+    try:
+        import nltk
+        from lm_eval.evaluator import evaluate as _  # noqa: F401
+
+        from evaluation.lm_bridge import quiet
+    except ImportError as error:
+        raise MissingExtraError(f"{error.name} (needed by IFEval)", "eval") from None
+    for listed in filter(None, os.environ.get("NLTK_DATA", "").split(os.pathsep)):
+        if listed not in nltk.data.path:
+            nltk.data.path.insert(0, listed)
+    with quiet():  # on import, lm-eval's module tries to download punkt_tab where there is none
+        import_module("lm_eval.tasks.ifeval.utils")
+    try:
+        nltk.data.find(f"{_PUNKT}/")
+    except LookupError:
+        where = Path(data_dir or "<evaluation.data_dir>") / "nltk_data" / _PUNKT
+        raise DataError(
+            f"IFEval needs NLTK's punkt_tab: put its folder at {where}, or run "
+            "`python -m nltk.downloader punkt_tab` where there is a network"
+        ) from None
+
+
+def punkt_missing(data_dir: str | None) -> str | None:
+    """Why the checkers can't run without a network, or None; imports nothing."""
+    folders = [Path(data_dir).expanduser() / "nltk_data"] if data_dir is not None else []
+    folders += [Path(folder) for folder in os.environ.get("NLTK_DATA", "").split(os.pathsep) if folder]
+    folders += [Path("~/nltk_data").expanduser(), Path("/usr/share/nltk_data"), Path("/usr/local/share/nltk_data")]
+    if any((folder / _PUNKT).is_dir() for folder in folders):
+        return None
+    return f"NLTK's punkt_tab is missing (looked for {folders[0] / _PUNKT})"
+
+
+def dataset(path: str, **_: Any) -> dict[str, Dataset]:
+    """lm-eval's ``custom_dataset`` hook: the rows of the file at ``path``."""
+    from datasets import Dataset
+
+    rows = [row for _, row in read_jsonl(Path(path), "key", "prompt", "instruction_id_list", "kwargs")]
+    return {"test": Dataset.from_list(rows)}
+
+
+def score(doc: Mapping[str, Any], results: list[str]) -> dict[str, Any]:
+    """lm-eval's ``process_results`` hook: its own strict and loose checks, each from the same random state."""
+    from langdetect import DetectorFactory
+    from lm_eval.tasks.ifeval import utils
+
+    DetectorFactory.seed = 0
+    example = utils.InputExample(doc["key"], doc["instruction_id_list"], doc["prompt"], doc["kwargs"])
+    state = random.getstate()
+    try:
+        random.seed(doc["key"])
+        strict = utils.test_instruction_following_strict(example, results[0])
+        random.seed(doc["key"])
+        loose = utils.test_instruction_following_loose(example, results[0])
+    finally:
+        random.setstate(state)
+    return {
+        "prompt_level_strict_acc": strict.follow_all_instructions,
+        "inst_level_strict_acc": strict.follow_instruction_list,
+        "prompt_level_loose_acc": loose.follow_all_instructions,
+        "inst_level_loose_acc": loose.follow_instruction_list,
+    }
+
+
+def mean_of_parts(items: list[list[bool]]) -> float:
+    """lm-eval's aggregation hook: the share of instructions followed, over all instructions of all prompts."""
+    flat = [followed for item in items for followed in item]
+    return sum(flat) / len(flat)
+
+
+def _item(sample: Mapping[str, Any], model: str, detail: str) -> EvaluationItem:
+    document = sample["doc"]
+    return EvaluationItem(
+        id=str(document["key"]),
+        benchmark=BENCHMARK,
+        model=model,
+        prompt=document["prompt"],
+        response=sample["resps"][0][0],
+        scores={metric: float(sample[metric]) for metric in PROMPT_METRICS},
+        parts={metric: tuple(map(float, sample[metric])) for metric in INSTRUCTION_METRICS},
+        labels=tuple(document["instruction_id_list"]),
+        detail=detail,
+    )
