@@ -45,9 +45,7 @@ def score(
             yield _item(prompt, answer, results, model, threshold)
 
 
-def _item(
-    prompt: Prompt, answer: Answer, results: list[JobResult], model: str, threshold: float
-) -> EvaluationItem:
+def _item(prompt: Prompt, answer: Answer, results: list[JobResult], model: str, threshold: float) -> EvaluationItem:
     outcomes = [result.outcomes[0] for result in results]
     share = None if isinstance(answer, Failure) else accuracy(outcomes)
     if isinstance(answer, Failure):

@@ -16,16 +16,30 @@ pytest.importorskip("lm_eval")
 pytest.importorskip("nltk")
 
 ROWS = [
-    {"key": 1, "prompt": "Describe rain without any comma.",
-     "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]},
-    {"key": 2, "prompt": "Praise tea in at least 5 words, in capitals.",
-     "instruction_id_list": ["length_constraints:number_words", "change_case:english_capital"],
-     "kwargs": [{"relation": "at least", "num_words": 5}, {}]},
-    {"key": 3, "prompt": "Use the letter # at least 2 times.",
-     "instruction_id_list": ["keywords:letter_frequency"],
-     "kwargs": [{"letter": "#", "let_frequency": 2, "let_relation": "at least"}]},
-    {"key": 4, "prompt": "End with exactly: Goodbye",
-     "instruction_id_list": ["startend:end_checker"], "kwargs": [{"end_phrase": "Goodbye"}]},
+    {
+        "key": 1,
+        "prompt": "Describe rain without any comma.",
+        "instruction_id_list": ["punctuation:no_comma"],
+        "kwargs": [{}],
+    },
+    {
+        "key": 2,
+        "prompt": "Praise tea in at least 5 words, in capitals.",
+        "instruction_id_list": ["length_constraints:number_words", "change_case:english_capital"],
+        "kwargs": [{"relation": "at least", "num_words": 5}, {}],
+    },
+    {
+        "key": 3,
+        "prompt": "Use the letter # at least 2 times.",
+        "instruction_id_list": ["keywords:letter_frequency"],
+        "kwargs": [{"letter": "#", "let_frequency": 2, "let_relation": "at least"}],
+    },
+    {
+        "key": 4,
+        "prompt": "End with exactly: Goodbye",
+        "instruction_id_list": ["startend:end_checker"],
+        "kwargs": [{"end_phrase": "Goodbye"}],
+    },
 ]
 GOOD = {1: "It falls softly.", 2: "TEA IS A WARM AND KIND DRINK.", 3: "zzz", 4: "See you.\nGoodbye"}
 
@@ -172,7 +186,9 @@ def test_scores_of_all_541_prompts_equal_lm_evals_own_but_for_its_random_items()
     path = Path(data) / IFEVAL.file
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     # Prompts quote their own constraints, so their text, repeated and shouted, follows many and breaks many.
-    answers = {row["prompt"]: [row["prompt"], "* " + row["prompt"].upper() * 8, ""][i % 3] for i, row in enumerate(rows)}
+    answers = {
+        row["prompt"]: [row["prompt"], "* " + row["prompt"].upper() * 8, ""][i % 3] for i, row in enumerate(rows)
+    }
     items = list(ifeval.evaluate(Scripted(answers), path, model="m"))
     assert len(items) == len(rows) == IFEVAL.rows
     assert sum(len(item.labels) for item in items) == 834

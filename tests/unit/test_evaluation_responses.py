@@ -10,8 +10,10 @@ from autoif.errors import DataError, RecordingMissError
 from autoif.generation.base import Request, Sampling, user
 from evaluation.responses import Given, Question, ReplayGenerator, align, read_responses
 
-QUESTIONS = [Question(str(key), f"Question number {key}: say something about the {thing} in one line.")
-             for key, thing in enumerate(["sea", "mountain", "forest", "river", "desert"], 1000)]
+QUESTIONS = [
+    Question(str(key), f"Question number {key}: say something about the {thing} in one line.")
+    for key, thing in enumerate(["sea", "mountain", "forest", "river", "desert"], 1000)
+]
 
 
 def answers(*indices, **changes):
@@ -63,15 +65,24 @@ def test_shifted_keys_are_contradictions():
 
 def test_an_older_wording_is_used_and_noted():
     old = Given(3, "answer 2", prompt=QUESTIONS[2].prompt.replace("say something", "say some thing"))
-    found = aligned([*answers(0, 1), old, *answers(3, 4)[0:0], Given(4, "a", prompt=QUESTIONS[3].prompt),
-                     Given(5, "b", prompt=QUESTIONS[4].prompt)]).check()
+    found = aligned(
+        [
+            *answers(0, 1),
+            old,
+            *answers(3, 4)[0:0],
+            Given(4, "a", prompt=QUESTIONS[3].prompt),
+            Given(5, "b", prompt=QUESTIONS[4].prompt),
+        ]
+    ).check()
     assert found.responses["1002"] == "answer 2"
     assert found.notes() == ["prompts worded differently from the benchmark's: 1002"]
 
 
 def test_a_wording_near_two_open_questions_is_foreign():
-    questions = [Question("a", "Write a poem about a cat, please, in four lines."),
-                 Question("b", "Write a poem about a bat, please, in four lines.")]
+    questions = [
+        Question("a", "Write a poem about a cat, please, in four lines."),
+        Question("b", "Write a poem about a bat, please, in four lines."),
+    ]
     found = align(questions, [Given(1, "x", prompt="Write a poem about a rat, please, in four lines.")], "file")
     assert found.foreign
     assert found.missing == ["a", "b"]

@@ -14,8 +14,11 @@ def item(id, model, **values):
 
 
 def test_each_metric_and_model_has_one_result_with_its_interval():
-    items = [item(i, model, followed=float(i < right), accuracy=i / 10)
-             for model, right in (("base", 3), ("trained", 6)) for i in range(10)]
+    items = [
+        item(i, model, followed=float(i < right), accuracy=i / 10)
+        for model, right in (("base", 3), ("trained", 6))
+        for i in range(10)
+    ]
     found = {(r.metric, r.model): r for r in results(collect(items), [("b", "trained")])}
     assert list(found) == [("followed", "base"), ("followed", "trained"), ("accuracy", "base"), ("accuracy", "trained")]
     assert found["followed", "trained"].value == 0.6
@@ -41,17 +44,26 @@ def test_comparison_pairs_items_by_id_and_names_those_that_flipped():
 
 
 def test_every_later_model_is_compared_with_the_first():
-    items = [item(i, model, score=i * weight) for model, weight in (("base", 0.1), ("sft", 0.12), ("dpo", 0.15))
-             for i in range(1, 6)]
+    items = [
+        item(i, model, score=i * weight)
+        for model, weight in (("base", 0.1), ("sft", 0.12), ("dpo", 0.15))
+        for i in range(1, 6)
+    ]
     found = list(comparisons(collect(items)))
     assert [(c.baseline, c.candidate, c.test) for c in found] == [
-        ("base", "sft", "paired_bootstrap"), ("base", "dpo", "paired_bootstrap")]
+        ("base", "sft", "paired_bootstrap"),
+        ("base", "dpo", "paired_bootstrap"),
+    ]
     assert found[1].difference == pytest.approx(0.15)
 
 
 def test_part_metrics_compare_by_parts():
-    items = [item(1, "base", inst=(0.0, 1.0)), item(2, "base", inst=(1.0,)),
-             item(1, "new", inst=(1.0, 1.0)), item(2, "new", inst=(0.0,))]
+    items = [
+        item(1, "base", inst=(0.0, 1.0)),
+        item(2, "base", inst=(1.0,)),
+        item(1, "new", inst=(1.0, 1.0)),
+        item(2, "new", inst=(0.0,)),
+    ]
     (found,) = comparisons(collect(items))
     assert (found.difference, found.n, found.gained, found.lost) == (0.0, 3, ("1",), ("2",))
 
