@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from autoif.config import RunConfig
-from autoif.execution import ExecutionEngine
 from autoif.generation import Generator
+
+if TYPE_CHECKING:
+    from autoif.execution import ExecutionEngine
+    from autoif.synthesis.nli_model import NliModel
 
 
 class Engines:
@@ -21,6 +25,7 @@ class Engines:
         self._config = config
         self._supervisor: Generator | None = None
         self._execution: ExecutionEngine | None = None
+        self._nli: NliModel | None = None
 
     @property
     def supervisor(self) -> Generator:
@@ -35,8 +40,18 @@ class Engines:
     def execution(self) -> ExecutionEngine:
         """What runs verification functions."""
         if self._execution is None:
+            from autoif.execution import ExecutionEngine
+
             self._execution = ExecutionEngine(self._config.execution).__enter__()
         return self._execution
+
+    def nli(self, model: str) -> NliModel:
+        """The NLI classifier ``model`` (hub id or folder), loaded once a run."""
+        if self._nli is None:
+            from autoif.synthesis.nli_model import NliModel
+
+            self._nli = NliModel(model)
+        return self._nli
 
     def policy(self, model: Path | None, identity: str) -> Generator:
         """A local model as a generator: an exported folder, or the run's base model when ``model`` is None.
@@ -53,7 +68,7 @@ class Engines:
             self._supervisor.close()
         if self._execution is not None:
             self._execution.close()
-        self._supervisor = self._execution = None
+        self._supervisor = self._execution = self._nli = None
 
     def __enter__(self) -> Engines:
         return self

@@ -83,7 +83,7 @@ class Stage:
     """A node of the graph.
 
     ``texts``: prompts and data files by name (their content is in the fingerprint). ``engines``: role → identity of
-    what answers. ``label``: how it is shown when a name stands more than once in a graph.
+    what answers (the execution engine's is its limits). ``label``: how it is shown when a name stands more than once in a graph.
     ``estimate``: takes the expected record counts of the inputs.
     """
 
@@ -93,7 +93,7 @@ class Stage:
     config: Any = None
     inputs: tuple[Stage, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
-    engines: Mapping[str, str] = field(default_factory=dict)
+    engines: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     version: int = 1
     chunk: int | None = None
@@ -113,7 +113,7 @@ class Stage:
             "records": RECORD_VERSION,
             "config": identity(self.config),
             "texts": {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in self.texts.items()},
-            "engines": dict(self.engines),
+            "engines": identity(self.engines),
             "seed": self.seed,
             "inputs": [[stage.name, stage.entry(store).fingerprint] for stage in self.inputs],
         }

@@ -1,0 +1,126 @@
+"""The two training sets: SFT samples and preference pairs (paper §3.3).
+
+Pairs: chosen has accuracy above the threshold, rejected has accuracy 0 *on evidence*: a function that crashed makes
+no negative. Query-level pairs come from responses, instruction-level ones from the verifiers' test cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+
+from autoif.config import PreferenceConfig, SftDatasetConfig
+from autoif.records import Answers, Message, PreferencePair, Record, Reject, Response, SftExample, Verifier, digest
+from autoif.stage import Context, Estimate, Rows
+from autoif.synthesis.evidence import accuracy, matrices
+
+
+def sft_dataset(context: Context, answers: Iterable[Answers]) -> Iterator[SftExample]:
+    """Every kept response as a sample; best first, at most ``per_prompt`` of a prompt, no text twice."""
+    config: SftDatasetConfig = context.config
+    for row in answers:
+        if not sampled(row.id, context.seed, config.fraction):
+            continue
+        kept = distinct(sorted((r for r in row.responses if r.dropped is None), key=preference))
+        for response in kept[: config.per_prompt]:
+            yield SftExample(
+                id=digest("sft", row.id, response.text),
+                messages=(Message(role="user", content=row.prompt.text), Message(role="assistant", content=response.text)),
+                instruction=row.prompt.instruction,
+                functions=tuple(function.code for function in row.prompt.functions),
+                accuracy=response.accuracy or 0.0,
+                score=response.score,
+            )
+
+
+def preference_dataset(
+    context: Context, answers: Iterable[Answers], verifiers: Iterable[Verifier]
+) -> Iterator[PreferencePair | Reject]:
+    """Offline pairs: query level, then instruction level when asked for."""
+    config: PreferenceConfig = context.config
+    yield from _sampled(context, _query_pairs(answers, config, "query"))
+    if config.instruction_level:
+        yield from _sampled(context, _instruction_pairs(context, verifiers))
+
+
+def online_pairs(context: Context, answers: Rows[Answers]) -> Iterator[PreferencePair | Reject]:
+    """Pairs from the model's own answers in one online iteration."""
+    yield from _sampled(context, _query_pairs(answers, context.config, "online"))
+
+
+def _sampled(context: Context, pairs: Iterable[PreferencePair | Reject]) -> Iterator[PreferencePair | Reject]:
+    fraction = context.config.fraction
+    return (pair for pair in pairs if isinstance(pair, Reject) or sampled(pair.id, context.seed, fraction))
+
+
+def _query_pairs(answers: Iterable[Answers], config: PreferenceConfig, level: str) -> Iterator[PreferencePair | Reject]:
+    for row in answers:
+        above = config.chosen_threshold
+        chosen = [r for r in row.responses if r.dropped is None and r.accuracy is not None and r.accuracy > above]
+        rejected = [r for r in row.responses if r.accuracy == 0 and r.text]
+        yield from pairs(row, row.prompt.text, chosen, rejected, config, level)
+
+
+def _instruction_pairs(context: Context, verifiers: Iterable[Verifier]) -> Iterator[PreferencePair | Reject]:
+    config: PreferenceConfig = context.config
+    rows = list(verifiers)
+    groups = ((row.functions, [case.input for case in row.cases]) for row in rows)
+    for row, matrix in zip(rows, matrices(context.engines.execution, groups), strict=True):
+        responses = [
+            Response(index=i, text=case.input, accuracy=accuracy([result.outcomes[i] for result in matrix]))
+            for i, case in enumerate(row.cases)
+        ]
+        chosen = [r for r in responses if r.accuracy is not None and r.accuracy > config.chosen_threshold]
+        rejected = [r for r in responses if r.accuracy == 0]
+        yield from pairs(row, row.instruction.text, chosen, rejected, config, "instruction")
+
+
+def pairs(
+    row: Record, prompt: str, chosen: Sequence[Response], rejected: Sequence[Response], config: PreferenceConfig, level: str
+) -> Iterator[PreferencePair | Reject]:
+    """Best chosen × first rejected, distinct texts, capped on both sides; a prompt with no pair is rejected by reason."""
+    best = distinct(sorted(chosen, key=preference))[: config.max_chosen]
+    worst = distinct(rejected)[: config.max_rejected]
+    if not best or not worst:
+        yield Reject(row, "nothing_to_choose" if not best else "nothing_to_reject")
+        return
+    for good, bad in product(best, worst):
+        yield PreferencePair(
+            id=digest("pair", level, prompt, good.text, bad.text),
+            prompt=(Message(role="user", content=prompt),),
+            chosen=good.text,
+            rejected=bad.text,
+            level=level,
+            chosen_accuracy=good.accuracy or 0.0,
+            rejected_accuracy=bad.accuracy or 0.0,
+        )
+
+
+def preference(response: Response) -> tuple[float, float, int]:
+    """Sort key: higher accuracy, then higher score, then the earlier sample."""
+    return (-(response.accuracy or 0.0), -(response.score or 0.0), response.index)
+
+
+def distinct(responses: Iterable[Response]) -> list[Response]:
+    """The first of each text."""
+    first: dict[str, Response] = {}
+    for response in responses:
+        first.setdefault(response.text, response)
+    return list(first.values())
+
+
+def sampled(key: str, seed: int, fraction: float) -> bool:
+    """Whether a row belongs to a random ``fraction`` of the data; larger fractions contain smaller ones (figure 4)."""
+    return fraction >= 1 or int(digest("fraction", str(seed), key), 16) < fraction * 16**16
+
+
+def estimate_sft(config: SftDatasetConfig, samples: int, prompts: int) -> Estimate:
+    """Every response kept, up to ``per_prompt`` of each prompt."""
+    per_prompt = samples if config.per_prompt is None else min(samples, config.per_prompt)
+    return Estimate(records=int(prompts * per_prompt * min(config.fraction, 1.0)))
+
+
+def estimate_pairs(config: PreferenceConfig, prompts: int, verifiers: int = 0) -> Estimate:
+    """The caps of every prompt used up."""
+    most = config.max_chosen * config.max_rejected
+    return Estimate(records=int((prompts + verifiers * config.instruction_level) * most * min(config.fraction, 1.0)))

@@ -1,0 +1,72 @@
+"""NLI filter: back-translations that contradict the instruction go (paper §3.1, step 4; about 15%).
+
+Instruction = premise, back-translation = hypothesis. The label comes from the paper's mDeBERTa or, where its weights
+are not to be had, from the supervisor through a prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec.structs import replace
+
+from autoif.config import NliConfig, NliJudge
+from autoif.generation import Completion, Request, Sampling
+from autoif.generation.base import user
+from autoif.records import Function, Reject, Verifier
+from autoif.stage import Context, Estimate
+from autoif.synthesis import parsing
+from autoif.synthesis.prompts import render
+
+Pair = tuple[str, str]
+
+
+def nli_filter(context: Context, verifiers: Sequence[Verifier]) -> Iterator[Verifier | Reject]:
+    """Drop functions whose label is in ``drop`` (or unreadable), and instructions that have no function left."""
+    config: NliConfig = context.config
+    pairs = [
+        (verifier.instruction.text, function.back_translation or "")
+        for verifier in verifiers
+        for function in verifier.functions
+    ]
+    labels = iter(_labels(context, pairs))
+    for verifier in verifiers:
+        kept: list[Function] = []
+        for function in verifier.functions:
+            label = next(labels)
+            labelled = replace(function, nli=label)
+            if label is None:
+                yield Reject(replace(verifier, functions=(labelled,), cases=()), "nli_unreadable")
+            elif label in config.drop:
+                detail = f"{function.back_translation}"
+                yield Reject(replace(verifier, functions=(labelled,), cases=()), f"nli_{label}", detail)
+            else:
+                kept.append(labelled)
+        narrowed = replace(verifier, functions=tuple(kept))
+        yield narrowed if kept else Reject(narrowed, "no_function_left")
+
+
+def _labels(context: Context, pairs: Sequence[Pair]) -> Iterable[str | None]:
+    config: NliConfig = context.config
+    if config.judge is NliJudge.mdeberta:
+        return context.engines.nli(config.model).labels(pairs)
+    return _ask(context, pairs)
+
+
+def _ask(context: Context, pairs: Sequence[Pair]) -> Iterator[str | None]:
+    config: NliConfig = context.config
+    sampling = Sampling(temperature=0.0, max_tokens=config.max_tokens)
+    requests = (
+        Request(
+            messages=user(render("nli", premise=premise, hypothesis=hypothesis)), sampling=sampling, seed=context.seed
+        )
+        for premise, hypothesis in pairs
+    )
+    for answer in context.engines.supervisor.generate(requests):
+        yield parsing.nli_label(answer.text) if isinstance(answer, Completion) else None
+
+
+def estimate(config: NliConfig, functions: int, verifiers: int) -> Estimate:
+    """One judgment a function; model calls only when the supervisor judges."""
+    calls = verifiers * functions if config.judge is NliJudge.supervisor else 0
+    return Estimate(records=verifiers, model_calls=calls)

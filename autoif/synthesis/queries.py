@@ -1,0 +1,167 @@
+"""User queries: the shipped list or a ShareGPT dump, split into training and held-out ones (paper §3.2).
+
+ShareGPT comes as the raw dump (a JSON list), as JSONL, and with ``messages`` instead of ``conversations``; the first
+human turn of a conversation is its query. Rows stream: the list is never in memory.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import heapq
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from autoif.config import QueriesConfig, QuerySource
+from autoif.errors import DataError
+from autoif.records import Query, Reject, Reply, digest
+from autoif.stage import Context, Estimate
+from autoif.synthesis.prompts import shipped
+
+_LONGEST_ROW = 64 << 20
+"""Characters after which a row that does not end is taken for malformed JSON."""
+
+
+def queries_path(config: QueriesConfig) -> Path | None:
+    """The file that queries are read from; None when it has yet to be named."""
+    if config.source is QuerySource.shipped:
+        return shipped("queries.txt")
+    return Path(config.path).expanduser() if config.path else None
+
+
+def content_id(path: Path | None) -> str:
+    """SHA-256 of the file, or a note that it is missing: what a plan's fingerprint covers."""
+    if path is None:
+        return "missing"
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return "missing"
+
+
+def load_queries(context: Context) -> Iterator[Query | Reject]:
+    """Distinct queries within the length bounds; ``heldout`` of them, chosen by hash, are set aside."""
+    config: QueriesConfig = context.config
+    path = queries_path(config)
+    if path is None:
+        raise DataError("pipeline.queries.source=sharegpt needs pipeline.queries.path, the ShareGPT dump (JSON or JSONL)")
+    aside = set(heapq.nsmallest(config.heldout, (_rank(context.seed, q.id) for q in _kept(path, config))))
+    seen: set[str] = set()
+    count = 0
+    for item in _rows(path, config):
+        if isinstance(item, Reject):
+            yield item
+        elif not config.min_chars < len(item.text) < config.max_chars:
+            yield Reject(item, "length", f"{len(item.text)} characters")
+        elif item.id in seen:
+            yield Reject(item, "duplicate")
+        else:
+            seen.add(item.id)
+            count += 1
+            split = "heldout" if _rank(context.seed, item.id) in aside else "train"
+            yield Query(id=item.id, text=item.text, source=item.source, split=split)
+    if count <= config.heldout:
+        raise DataError(
+            f"{path}: {count} usable queries, {config.heldout} of them to be held out: "
+            "give more queries or lower pipeline.queries.heldout"
+        )
+
+
+def _rank(seed: int, query: str) -> str:
+    return digest("heldout", str(seed), query)
+
+
+def _kept(path: Path, config: QueriesConfig) -> Iterator[Query]:
+    seen: set[str] = set()
+    for item in _rows(path, config):
+        if isinstance(item, Query) and config.min_chars < len(item.text) < config.max_chars and item.id not in seen:
+            seen.add(item.id)
+            yield item
+
+
+def _rows(path: Path, config: QueriesConfig) -> Iterator[Query | Reject]:
+    try:
+        with path.open("rb") as file:
+            if config.source is QuerySource.shipped:
+                texts = (line.decode().strip() for line in file)
+                yield from (_query(text, "shipped") for text in texts if text)
+                return
+            for number, row in enumerate(_json_rows(file, path)):
+                text = row if isinstance(row, Reject) else first_turn(row)
+                if isinstance(text, Reject):
+                    yield text
+                elif text is None:
+                    yield Reject(Reply(id=str(number), index=number, text=json.dumps(row)[:500]), "no_user_turn")
+                else:
+                    yield _query(text, "sharegpt")
+    except OSError as error:
+        raise DataError(f"queries {path}: {error.strerror}: set pipeline.queries.path") from None
+
+
+def _query(text: str, source: str) -> Query:
+    return Query(id=digest("query", text), text=text, source=source)
+
+
+def first_turn(row: Any) -> str | None:
+    """The first user turn of a conversation in any of the ShareGPT shapes, stripped; None when there is none."""
+    if not isinstance(row, dict):
+        return None
+    turns = next((row[key] for key in ("conversations", "messages", "items") if isinstance(row.get(key), list)), [])
+    for turn in turns:
+        if isinstance(turn, dict) and (turn.get("from") or turn.get("role")) in ("human", "user"):
+            text = turn.get("value", turn.get("content"))
+            return text.strip() or None if isinstance(text, str) else None
+    return None
+
+
+def _json_rows(file: BinaryIO, path: Path) -> Iterator[Any]:
+    """Rows of a JSON list or of JSONL; a malformed row is a :class:`Reject`, a file that is neither a DataError."""
+    head = file.read(64).lstrip()
+    file.seek(0)
+    if head.startswith(b"["):
+        yield from _list_rows(file, path)
+    elif head.startswith(b"{"):
+        for number, line in enumerate(file):
+            if line.strip():
+                yield _decoded(line.decode("utf-8", "replace"), number)
+    else:
+        raise DataError(f"queries {path}: neither a JSON list nor JSONL: give the ShareGPT dump as it was published")
+
+
+def _decoded(text: str, number: int) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        return Reject(Reply(id=str(number), index=number, text=text[:500]), "malformed_row", str(error))
+
+
+def _list_rows(file: BinaryIO, path: Path, block: int = 1 << 20) -> Iterator[Any]:
+    """Elements of one JSON list, decoded as blocks come in. Raises :class:`DataError` where the JSON breaks off."""
+    decoder, text = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")("replace")
+    buffer, position, ended = "", 0, False
+    while True:
+        while position < len(buffer) and (buffer[position].isspace() or buffer[position] in ",["):
+            position += 1
+        if position < len(buffer) and buffer[position] == "]":
+            return
+        try:
+            row, position = decoder.raw_decode(buffer, position)
+        except ValueError as error:
+            if ended or len(buffer) - position > _LONGEST_ROW:
+                raise DataError(f"queries {path}: the JSON list breaks off or is malformed: {error}") from None
+            data = file.read(block)
+            ended = not data
+            buffer, position = buffer[position:] + text.decode(data, ended), 0
+        else:
+            yield row
+
+
+def estimate(config: QueriesConfig) -> Estimate:
+    """The shipped list is counted; a dump's size is not known before it is read."""
+    if config.source is QuerySource.sharegpt:
+        return Estimate(records=0)
+    with shipped("queries.txt").open("rb") as file:
+        return Estimate(records=sum(1 for _ in file))
