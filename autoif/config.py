@@ -198,7 +198,10 @@ class WriteVerifiersConfig:
 
 @dataclass(kw_only=True, slots=True)
 class CrossVerifyConfig:
-    """Keep a case (function) whose accuracy over all functions (cases) exceeds the threshold (paper §3.1)."""
+    """Keep a case (function) whose accuracy over all functions (cases) exceeds the threshold (paper §3.1).
+
+    Stages with ``enabled`` false are left out of the graph (table 3's ablations).
+    """
 
     enabled: bool = True
     case_threshold: float = 0.5
@@ -245,12 +248,16 @@ class QueriesConfig:
 
 @dataclass(kw_only=True, slots=True)
 class RespondConfig:
-    """K responses for each (instruction, query) (paper §3.2: K = 8)."""
+    """K responses for each (instruction, query) (paper §3.2: K = 8).
+
+    ``max_words``: ask for short answers (unless the instruction says otherwise); null, as in the paper, asks nothing.
+    """
 
     samples: int = 8
     temperature: float = 0.8
     top_p: float = 0.95
     max_tokens: int = 1024
+    max_words: int | None = None
 
 
 @dataclass(kw_only=True, slots=True)

@@ -171,7 +171,7 @@ def synthesis(config: RunConfig) -> Synthesis:
         Answers,
         respond.respond,
         pipeline.respond,
-        texts=texts("respond"),
+        texts=texts("respond", "respond_brief"),
         engines=supervisor,
         estimate=partial(respond.estimate, samples),
     )

@@ -30,7 +30,12 @@ def respond(context: Context, prompts: Sequence[Prompt]) -> Iterator[Answers | R
     """The supervisor answers each query under its instruction K times (paper §3.2, rejection sampling)."""
     config: RespondConfig = context.config
     sampling = Sampling(temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_tokens)
-    yield from _answers(context.engines.supervisor, prompts, _supervisor_prompt, sampling, config.samples, context.seed)
+    brief = render("respond_brief", words=config.max_words) if config.max_words else ""
+
+    def ask(prompt: Prompt) -> str:
+        return render("respond", instruction=prompt.instruction, query=prompt.query, brief=brief).strip()
+
+    yield from _answers(context.engines.supervisor, prompts, ask, sampling, config.samples, context.seed)
 
 
 def sample(context: Context, prompts: Rows[Prompt], model: Rows[Record]) -> Iterator[Answers | Reject]:
@@ -43,10 +48,6 @@ def sample(context: Context, prompts: Rows[Prompt], model: Rows[Record]) -> Iter
         yield from _answers(policy, chosen, lambda prompt: prompt.text, sampling, config.samples, context.seed)
     finally:
         policy.close()
-
-
-def _supervisor_prompt(prompt: Prompt) -> str:
-    return render("respond", instruction=prompt.instruction, query=prompt.query)
 
 
 def _answers(
