@@ -78,12 +78,12 @@ class Isolation:
     layers: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, hellos: Sequence[dict[str, str]]) -> Isolation:
+    def of(cls, hellos: Sequence[dict[int, str]]) -> Isolation:
         """What all workers reached."""
         layers = {0: ""}
         for hello in hellos:
             for number, missing in hello.items():
-                layers[int(number)] = layers.get(int(number)) or missing
+                layers[number] = layers.get(number) or missing
         level = 0
         while layers.get(level + 1) == "":
             level += 1

@@ -1,4 +1,4 @@
-"""The supervisor's side of one worker process: start it, hand it a batch, read the answer, end it."""
+"""The supervisor's side of worker processes: start one, end one; a crew of them for one run."""
 
 from __future__ import annotations
 
@@ -11,47 +11,61 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from autoif.execution.confined.zygote import Channel, Gone
+from autoif.errors import EngineError
+from autoif.execution.cgroup import Cgroup
+from autoif.execution.confined.channel import Channel, Gone
+from autoif.execution.imports import data_paths, site_paths
 
 _BOOTSTRAP = "import sys; sys.path.append({path!r}); from confined.zygote import main; main()"
 _GRACE_SECONDS = 2.0
-
-__all__ = ["Gone", "Worker"]
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
 
 class Worker:
-    """A zygote process. Always a fresh interpreter: a fork of the caller would copy its threads' locks and memory."""
+    """A zygote process. Always a fresh interpreter: a fork of the caller would copy its threads' locks and memory.
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    ``heavy``: one that can import installed packages.
+    """
+
+    def __init__(self, settings: dict[str, Any], heavy: bool = False) -> None:
+        self.heavy = heavy
+        data = data_paths() if heavy else []
+        path = site_paths() if heavy else []
+        environment = _ENVIRONMENT | (_ONE_THREAD | {"NLTK_DATA": os.pathsep.join(data)} if heavy else {})
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
+                # Like -I, but with the hash seed of the clean environment, which makes sets iterate alike everywhere.
                 [sys.executable, "-s", "-S", "-P", "-B", "-W", "ignore", "-c", _bootstrap(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
-                env={"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+                env=environment,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
         self._owner = os.getpid()
         self.channel = Channel(ours)
-        self.channel.send(settings)
+        ceiling = settings["ceiling"]
+        self._cgroup = Cgroup(self._process.pid, settings["memory_mb"]) if ceiling >= 4 else None
+        with contextlib.suppress(Gone):  # noticed when it is asked for its layers
+            self.channel.send(settings | {"path": path, "readable": [*path, *data]})
 
     @property
     def pid(self) -> int:
         """Process id of the worker as the supervisor sees it."""
         return self._process.pid
 
-    def hello(self) -> dict[str, str]:
-        """The layers the worker reached: number → empty, or why not.
+    def layers(self) -> dict[int, str]:
+        """Wait until it has confined itself. Returns layer → empty when it holds, else why it does not.
 
         Raises:
             Gone: when it died while starting.
         """
-        layers: dict[str, str] = self.channel.receive()
-        return layers
+        layers: dict[int, str] = self.channel.receive()
+        return layers | ({4: self._cgroup.missing} if self._cgroup else {})
 
     def fileno(self) -> int:
         """For selectors: readable when an answer, or the end, has arrived."""
@@ -69,6 +83,66 @@ class Worker:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        if self._cgroup:
+            self._cgroup.close()
+
+
+class Crew:
+    """The workers of one run: at most ``count`` busy at once, heavy ones started when first needed."""
+
+    def __init__(self, settings: dict[str, Any], count: int) -> None:
+        self._settings, self.count = settings, count
+        self._idle: list[Worker] = []
+        self.busy: set[Worker] = set()
+        workers = [Worker(settings) for _ in range(count)]
+        try:
+            self.layers = [worker.layers() for worker in workers]
+        except Gone:
+            for worker in workers:
+                worker.close(kill=True)
+            raise EngineError(f"an execution worker died while starting: can {sys.executable} run here?") from None
+        self._idle = workers
+
+    def take(self, heavy: bool) -> Worker | None:
+        """An idle worker of the kind, or None when ``count`` are busy.
+
+        Raises:
+            EngineError: when a new one is needed and cannot be started.
+        """
+        if len(self.busy) >= self.count:
+            return None
+        worker = next((worker for worker in self._idle if worker.heavy == heavy), None)
+        if worker:
+            self._idle.remove(worker)
+        else:
+            worker = Worker(self._settings, heavy)
+            try:
+                worker.layers()
+            except Gone:
+                worker.close(kill=True)
+                raise EngineError("an execution worker cannot be started again: is the machine out of memory?") from None
+        self.busy.add(worker)
+        return worker
+
+    def put_back(self, worker: Worker) -> None:
+        """It has answered."""
+        self.busy.remove(worker)
+        self._idle.append(worker)
+
+    def drop(self, worker: Worker) -> None:
+        """It was killed from outside; the next :meth:`take` starts another."""
+        self.busy.remove(worker)
+        worker.close(kill=True)
+
+    def close(self) -> None:
+        """End all workers, the busy ones at once. Idempotent."""
+        for worker in self._idle:
+            worker.channel.sock.close()  # all at once, then wait
+        for worker in self._idle:
+            worker.close()
+        for worker in self.busy:
+            worker.close(kill=True)
+        self._idle, self.busy = [], set()
 
 
 def _bootstrap(fileno: int) -> str:

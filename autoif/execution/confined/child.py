@@ -5,6 +5,7 @@ Values are never coerced: only the objects ``True``, ``False`` and ``None`` are 
 
 from __future__ import annotations
 
+import ast
 import builtins
 import os
 import re
@@ -13,9 +14,15 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from . import purity
 from .board import DETAILS_PER_JOB, Board
-from .codes import ERROR, FALSE, LOAD_ERROR, MEMORY, NONE, OTHER, TRUE
+from .codes import DEFER, ERROR, FALSE, LOAD_ERROR, MEMORY, NONE, OTHER, TRUE
 
+MODULE = "verifier"
+"""Name of the module that a function's source becomes."""
+
+_RECURSION = 1000
+"""Frames a function may stack, counted from its call: the same in every lane."""
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _BOOLEANS = {"true": TRUE, "True": TRUE, "false": FALSE, "False": FALSE}
 
@@ -34,35 +41,55 @@ def describe_error(error: BaseException) -> str:
     return _ADDRESS.sub("", f"{type(error).__name__}: {error!s:.1000}".replace("\n", " ").rstrip(": "))
 
 
-def load(source: str, name: str = "verifier") -> dict[str, Any]:
-    """Execute ``source`` as a module of its own; returns its namespace.
+def namespace(name: str) -> dict[str, Any]:
+    """The namespace of a new, empty module that is importable under ``name``.
 
-    Functions, imports and constants at module level share that one namespace, as in any module.
+    Functions, imports and constants at module level share it, as in any module.
     """
     module = types.ModuleType(name)
     sys.modules[name] = module
-    namespace = module.__dict__
-    namespace["__builtins__"] = builtins
-    exec(compile(source, f"<{name}>", "exec", dont_inherit=True), namespace)
-    return namespace
+    module.__dict__["__builtins__"] = builtins
+    return module.__dict__
 
 
-def evaluator(source: str) -> Callable[[str], Any]:
-    """The ``evaluate`` that ``source`` defines.
+def compiled(source: str | ast.Module, name: str = MODULE) -> types.CodeType:
+    """``source`` as a code object."""
+    return compile(source, f"<{name}>", "exec", dont_inherit=True)
+
+
+def evaluator(code: str | types.CodeType) -> Callable[[str], Any]:
+    """The ``evaluate`` that a source or its code defines.
 
     Raises:
         Unloadable: when there is none; the text says why.
-        MemoryError: when loading took too much memory.
     """
+    space = namespace(MODULE)
     try:
-        evaluate = load(source).get("evaluate")
-    except MemoryError as error:
-        raise Unloadable("MemoryError while loading") from error
+        exec(compiled(code) if isinstance(code, str) else code, space)
     except BaseException as error:
-        raise Unloadable(describe_error(error)) from error
+        raise Unloadable(describe_error(error)) from None
+    evaluate = space.get("evaluate")
     if not callable(evaluate):
         raise Unloadable("no function named evaluate")
-    return evaluate
+    return evaluate  # type: ignore[no-any-return]
+
+
+def _gate(source: str, pure: bool) -> types.CodeType | None:
+    """The code of a function that may share this process, else None."""
+    try:
+        if pure:
+            return compiled(source)
+        tree = ast.parse(source)
+        return None if purity.refusal(tree) else compiled(tree)
+    except BaseException:
+        return None  # its own process will say what is wrong
+
+
+def _depth() -> int:
+    frame, depth = sys._getframe(), 0
+    while frame is not None:
+        frame, depth = frame.f_back, depth + 1  # type: ignore[assignment]
+    return depth
 
 
 class Runner:
@@ -79,20 +106,53 @@ class Runner:
         try:
             evaluate = evaluator(source)
         except Unloadable as error:
-            self.unloadable(0, len(inputs), str(error))
+            self._unloadable(0, len(inputs), str(error))
             return
         self._board.loading(None)
-        self.calls(evaluate, inputs, 0)
+        out_of_memory = self._calls(evaluate, inputs, 0)
+        if out_of_memory is not None:
+            self._board.results[out_of_memory] = MEMORY
 
-    def unloadable(self, position: int, calls: int, why: str) -> None:
-        """Report ``calls`` calls from ``position`` on as LOAD_ERROR."""
+    def shared(self, jobs: Sequence[tuple[str, Sequence[str], bool]]) -> None:
+        """Gate all ``jobs`` (source, inputs, known to be pure), then run those that passed, one after another.
+
+        No untrusted code has run when the gate decides. Ends early when a function runs out of memory.
+        """
+        board = self._board
+        codes, position = [], 0
+        for number, (source, inputs, pure) in enumerate(jobs):
+            board.loading(number)
+            code = _gate(source, pure)
+            codes.append(code)
+            if code is None:
+                board.results[position : position + len(inputs)] = bytes([DEFER]) * len(inputs)
+            position += len(inputs)
+        position = 0
+        for number, ((_, inputs, _), code) in enumerate(zip(jobs, codes, strict=True)):
+            if code is not None:
+                board.loading(number)
+                try:
+                    evaluate = evaluator(code)
+                except Unloadable as error:
+                    self._unloadable(position, len(inputs), str(error))
+                else:
+                    board.loading(None)
+                    if self._calls(evaluate, inputs, position) is not None:
+                        return
+                    del evaluate
+            position += len(inputs)
+
+    def _unloadable(self, position: int, calls: int, why: str) -> None:
         self._board.explain(position, why)
         self._board.results[position : position + calls] = bytes([LOAD_ERROR]) * calls
 
-    def calls(self, evaluate: Callable[[str], Any], inputs: Sequence[str], position: int) -> bool:
-        """Call ``evaluate`` with each input. Returns False when it stopped for want of memory."""
+    def _calls(self, evaluate: Callable[[str], Any], inputs: Sequence[str], position: int) -> int | None:
+        """Call ``evaluate`` with each input. Returns the position at which memory ran out, else None: what is left of
+        the process then is not to be trusted with the next call.
+        """
         results = self._board.results
         self._explained = 0
+        sys.setrecursionlimit(_depth() + _RECURSION)
         for text in inputs:
             try:
                 value = evaluate(text)
@@ -105,21 +165,19 @@ class Runner:
                 else:
                     code = self._other(value, position)
             except MemoryError:
-                # What is left of the process is not to be trusted with the next call.
-                results[position] = MEMORY
-                return False
+                return position
             except BaseException as error:
                 code = self._error(error, position)
             results[position] = code
             position += 1
-        return True
+        return None
 
     def program(self, source: str) -> None:
         """Run a whole program: TRUE when it ends without an exception."""
         self._board.loading(0)
         code = TRUE
         try:
-            load(source, "__main__")
+            exec(compiled(source, "__main__"), namespace("__main__"))
         except MemoryError:
             code = MEMORY
         except BaseException as error:

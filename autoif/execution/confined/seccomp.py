@@ -21,7 +21,7 @@ _LD, _JEQ, _JSET, _JGE, _RET, _AND = 0x20, 0x15, 0x45, 0x35, 0x06, 0x54
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _NR, _ARCH, _ARGS = 0, 4, 16
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 24, 38
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
@@ -167,11 +167,6 @@ def _prctl(option: int, *arguments: int) -> None:
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent's thread dies."""
     _prctl(_PR_SET_PDEATHSIG, 9)
-
-
-def undumpable() -> None:
-    """No core files, no ptrace by others of the same user, ``/proc/<pid>`` owned by root."""
-    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def no_new_privileges() -> None:

@@ -7,70 +7,42 @@ closes, and the zygote kills its child and ends.
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import marshal
 import os
+import random
 import resource
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from . import codes, seccomp
+from . import codes, landlock, namespaces, seccomp
 from .board import Board
+from .channel import Channel, Gone
 from .child import Runner, leave
 
-_LENGTH = struct.Struct("=Q")
-_CHUNK = 1 << 20
 _PAGE = resource.getpagesize()
 _WALL_CREDIT = 8.0
 """A CPU-second used by a call buys it so many wall seconds: a busy machine delays a call without timing it out."""
 
 Details = list[tuple[int, bytes]]
-Answer = tuple[bool, bytes, Details, int]
-"""(finished, outcome codes from the job's start on, details by input index, kills so far)."""
+Job = tuple[str, int, int, int, int, bool]
+"""(source, its blob of inputs, number of inputs, first input to run, kills so far, known to be pure)."""
+Answer = tuple[bool, bytes, Details, int, bool]
+"""(finished, outcome codes from the job's start on, details by input index, kills so far, passed the gate)."""
 
-
-class Gone(Exception):
-    """The supervisor closed the socket."""
-
-
-class Channel:
-    """Length-prefixed marshalled messages over a socket. Both ends are trusted; children never hold it."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-
-    def send(self, message: object) -> None:
-        """Send one message."""
-        data = marshal.dumps(message)
-        self.sock.sendall(_LENGTH.pack(len(data)))
-        self.sock.sendall(data)
-
-    def receive(self) -> Any:
-        """Wait for one message.
-
-        Raises:
-            Gone: when the other end is closed.
-        """
-        return marshal.loads(self._exactly(_LENGTH.unpack(self._exactly(_LENGTH.size))[0]))
-
-    def _exactly(self, size: int) -> bytearray:
-        data = bytearray(size)
-        view, at = memoryview(data), 0
-        while at < size:
-            try:
-                count = self.sock.recv_into(view[at:], min(size - at, _CHUNK))
-            except ConnectionError:
-                count = 0
-            if not count:
-                raise Gone
-            at += count
-        return data
+_PRELOADED = (
+    "ast base64 bisect calendar collections copy csv dataclasses datetime decimal difflib enum fractions functools "
+    "hashlib heapq html html.parser io itertools json locale math operator random re statistics string textwrap time "
+    "typing unicodedata urllib.parse"
+).split()
+"""What functions usually import: loaded once here instead of in every child."""
 
 
 class Zygote:
@@ -85,10 +57,16 @@ class Zygote:
         self._booleans: bool = settings["string_booleans"]
         self._tick = min(0.02, self._cpu / 10, self._wall / 10)
         self._board = Board(settings["capacity"])
-        self._filter = seccomp.Filter() if settings["ceiling"] >= 1 else None
+        self._filter: seccomp.Filter | None = None
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._hangup = select.poll()
         self._hangup.register(channel.sock, select.POLLHUP | select.POLLRDHUP)
+
+    def give_up_privileges(self) -> None:
+        """Layer 1. The filter itself is installed in each child: a zygote must fork, kill and wait."""
+        built = seccomp.Filter()
+        seccomp.no_new_privileges()
+        self._filter = built
 
     def serve(self) -> None:
         """Answer batches for ever.
@@ -97,22 +75,91 @@ class Zygote:
             Gone: when the supervisor closed the socket.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        gc.collect()
-        gc.freeze()
+        self._settle()
         while True:
-            kind, jobs, blobs = self._channel.receive()
+            kind, jobs, blobs, packages = self._channel.receive()
+            self._preload(packages)
             self._channel.send(self._batch(kind, jobs, blobs))
 
-    def _batch(self, kind: str, jobs: list[tuple[str, int, int, int, int]], blobs: list[bytes]) -> list[Answer]:
-        """``jobs``: (source, its blob of inputs, number of inputs, first input to run, kills so far)."""
+    def _preload(self, packages: list[str]) -> None:
+        """Import installed packages here, so that no child has to. What fails will fail there again, and be seen."""
+        fresh = [name for name in packages if name not in sys.modules]
+        for name in fresh:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+        if fresh:
+            if "numpy" in fresh and "numpy" in sys.modules:
+                sys.modules["numpy"].random.seed(0)
+            self._settle()
+
+    @staticmethod
+    def _settle() -> None:
+        """Keep the collector away from what is loaded now: touching it would copy it in every child."""
+        gc.collect()
+        gc.freeze()
+
+    def _batch(self, kind: str, jobs: list[Job], blobs: list[bytes]) -> list[Answer]:
         if kind == codes.PROGRAM:
             return [self._alone(lambda runner, s=source: runner.program(s)) for source, *_ in jobs]
         if kind == codes.EACH:
             return [self._each(job, blobs) for job in jobs]
+        if kind == codes.SHARED:
+            return self._shared(jobs, blobs)
         return [self._own(job, blobs, kind == codes.SLOW) for job in jobs]
 
-    def _own(self, job: tuple[str, int, int, int, int], blobs: list[bytes], to_the_end: bool) -> Answer:
-        source, blob, count, start, kills = job
+    def _shared(self, jobs: list[Job], blobs: list[bytes]) -> list[Answer]:
+        """Run what passes the gate in one child, again and again without whatever stopped it; the rest alone."""
+        answers: dict[int, Answer] = {}
+        pending = list(range(len(jobs)))
+        while pending:
+            sizes = [jobs[number][2] for number in pending]
+
+            def run(runner: Runner, pending: list[int] = pending) -> None:
+                texts = {blob: marshal.loads(blobs[blob]) for blob in {jobs[number][1] for number in pending}}
+                runner.shared([(jobs[number][0], texts[jobs[number][1]], jobs[number][5]) for number in pending])
+
+            cause = self._child(run, sum(sizes))
+            written, details = self._board.outcomes(sum(sizes)), self._board.details()
+            loading, stopped, at = self._board.loading_job(), len(written), 0
+            again = []
+            for place, (number, size) in enumerate(zip(pending, sizes, strict=True)):
+                part = written[at : at + size]
+                texts = [(where - at, text) for where, text in details if at <= where < at + size]
+                if part[:1] == bytes([codes.DEFER]):
+                    answers[number] = self._own(jobs[number], blobs, to_the_end=False)
+                elif len(part) == size:
+                    answers[number] = (True, part.translate(codes.VALID), texts, 0, True)
+                elif place == loading or (loading is None and at <= stopped < at + size):
+                    answers[number] = self._stopped(jobs[number], blobs, part, texts, cause, loading is not None)
+                else:
+                    again.append(number)
+                at += size
+            if len(again) == len(pending):  # it ended before its first function: an honest child does not
+                answers |= {number: self._own(jobs[number], blobs, to_the_end=False) for number in again}
+                again = []
+            pending = again
+        return [answers[number] for number in range(len(jobs))]
+
+    def _stopped(
+        self, job: Job, blobs: list[bytes], part: bytes, details: Details, cause: int, loading: bool
+    ) -> Answer:
+        """The answer for the function that ended a shared child. A time-out is its own doing and counts; anything
+        else is tried again in a process of its own."""
+        if loading and cause == codes.TIMEOUT:
+            skipped = bytes([codes.SKIPPED]) * (job[2] - 1)
+            return True, bytes([codes.TIMEOUT]) + skipped, [], self._kills, False
+        if loading:
+            return self._own(job, blobs, to_the_end=False)
+        outcomes = part.translate(codes.VALID)
+        if cause == codes.TIMEOUT:
+            outcomes += bytes([codes.TIMEOUT])
+            skipped = bytes([codes.SKIPPED]) * (job[2] - len(outcomes) if self._kills == 1 else 0)
+            return len(outcomes) + len(skipped) == job[2], outcomes + skipped, details, 1, False
+        return False, outcomes, details, 0, False
+
+    def _own(self, job: Job, blobs: list[bytes], to_the_end: bool) -> Answer:
+        """Run one function in children of its own; a new one at the next input after each that had to be killed."""
+        source, blob, count, start, kills, _ = job
         outcomes, details, position = bytearray(), [], start
         while position < count:
             first = position
@@ -137,23 +184,23 @@ class Zygote:
                 outcomes += bytes([codes.SKIPPED]) * (count - position)
                 break
             if not to_the_end and position < count:
-                return False, bytes(outcomes), details, kills
-        return True, bytes(outcomes), details, kills
+                return False, bytes(outcomes), details, kills, False
+        return True, bytes(outcomes), details, kills, False
 
-    def _each(self, job: tuple[str, int, int, int, int], blobs: list[bytes]) -> Answer:
+    def _each(self, job: Job, blobs: list[bytes]) -> Answer:
         source, blob, *_ = job
         outcomes, details = b"", []
         for at, text in enumerate(marshal.loads(blobs[blob])):
-            _, outcome, detail, _ = self._alone(lambda runner, t=text: runner.own(source, (t,)))
+            _, outcome, detail, *_ = self._alone(lambda runner, t=text: runner.own(source, (t,)))
             outcomes += outcome
             details += [(at, text) for _, text in detail]
-        return True, outcomes, details, 0
+        return True, outcomes, details, 0, False
 
     def _alone(self, run: Callable[[Runner], None]) -> Answer:
         """One call in a child of its own."""
         cause = self._child(run, 1)
         outcome = self._board.outcomes(1).translate(codes.VALID) or bytes([cause])
-        return True, outcome, [(0, text) for at, text in self._board.details() if at == 0], 0
+        return True, outcome, [(0, text) for at, text in self._board.details() if at == 0], 0, False
 
     def _child(self, run: Callable[[Runner], None], calls: int) -> int:
         """Fork, run, watch to the end. Returns what a call without a result came to: TIMEOUT or CRASH."""
@@ -214,20 +261,30 @@ def main() -> None:
     """Entry point of a worker process: the socket is file descriptor 3."""
     channel = Channel(socket.socket(fileno=3))
     os.set_inheritable(3, False)
-    try:
+    with contextlib.suppress(Gone):
         settings = channel.receive()
+        sys.path[-1:] = settings["path"]  # in place of the folder this package came from
+        for name in _PRELOADED:
+            importlib.import_module(name)
+        random.seed(0)
         for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
             resource.setrlimit(limit, (0, 0))
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-        layers: dict[str, str] = {}
-        if settings["ceiling"] >= 1:
-            try:
-                seccomp.no_new_privileges()
-                seccomp.Filter()
-                layers["1"] = ""
-            except (OSError, seccomp.Unsupported) as error:
-                layers["1"] = str(error)
+        ceiling, layers = settings["ceiling"], {}
+        _attempt(layers, ceiling, 3, namespaces.enter)
+        zygote = Zygote(channel, settings)  # opens what Landlock hides from here on
+        _attempt(layers, ceiling, 1, zygote.give_up_privileges)
+        _attempt(layers, ceiling, 2, lambda: landlock.restrict([*landlock.readable(), *settings["readable"]]))
         channel.send(layers)
-        Zygote(channel, settings).serve()
-    except Gone:
-        sys.exit(0)
+        zygote.serve()
+    os._exit(0)
+
+
+def _attempt(layers: dict[int, str], ceiling: int, number: int, step: Callable[[], None]) -> None:
+    """Enter a layer unless it lies above ``ceiling``; note in ``layers`` that it holds (empty) or why it does not."""
+    if number <= ceiling:
+        layers[number] = ""
+        try:
+            step()
+        except (OSError, seccomp.Unsupported) as error:
+            layers[number] = str(error)
