@@ -136,10 +136,12 @@ class ModelConfig:
 class SupervisorConfig:
     """Common to all supervisors. ``model``: what answers, as it stands in identities and reports.
 
-    ``record``: also write every answer to this recording (JSONL, ``.xz`` when so named).
+    ``record``: also write every answer to this recording (JSONL, ``.xz`` when so named); ``quantisation``: how the
+    weights were packed, for its header.
     """
 
     model: str = "???"
+    quantisation: str = field(default="", metadata=NOT_IDENTITY)
     record: str | None = field(default=None, metadata=NOT_IDENTITY)
 
 

@@ -56,11 +56,13 @@ class Engines:
     def policy(self, model: Path | None, identity: str) -> Generator:
         """A local model as a generator: an exported folder, or the run's base model when ``model`` is None.
 
-        The caller closes it. ``identity`` names the weights in the call cache.
+        The caller closes it. ``identity`` says how the weights came about; with a hash of the weights themselves it
+        names them in the call cache, so answers of a model trained by other code are never taken for this one's.
         """
         from autoif.generation.factory import policy
+        from autoif.models import folder_hash
 
-        return policy(self._config, model, identity)
+        return policy(self._config, model, f"{identity}:{folder_hash(model)}" if model else identity)
 
     def close(self) -> None:
         """Close whatever was made."""

@@ -60,6 +60,7 @@ def supervisor(config: RunConfig) -> Generator:
 
     header = {
         "model": chosen.model,
+        "quantisation": chosen.quantisation,
         "settings": {"pipeline": config.pipeline.name, "seed": config.seed},
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
