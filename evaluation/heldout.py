@@ -13,6 +13,7 @@ from autoif.execution import ExecutionEngine, JobResult
 from autoif.generation.base import Answer, Failure, Generator, Request, Sampling, user
 from autoif.records import EvaluationItem, Prompt
 from autoif.synthesis.evidence import accuracy, matrices
+from evaluation.answering import answer, text
 
 BENCHMARK = "heldout"
 _BATCH = 256
@@ -21,15 +22,8 @@ _BATCH = 256
 
 def generate(generator: Generator, prompts: Iterable[Prompt], max_tokens: int) -> Iterator[tuple[Prompt, Answer]]:
     """Greedy answers, streamed in the order of the prompts."""
-    asked: list[Prompt] = []
-
-    def requests() -> Iterator[Request]:
-        for prompt in prompts:
-            asked.append(prompt)
-            yield Request(messages=user(prompt.text), sampling=Sampling(max_tokens=max_tokens))
-
-    for answer in generator.generate(requests()):
-        yield asked.pop(0), answer
+    sampling = Sampling(max_tokens=max_tokens)
+    return answer(generator, prompts, lambda prompt: Request(messages=user(prompt.text), sampling=sampling))
 
 
 def score(
@@ -40,7 +34,7 @@ def score(
     would reward a model for answers that break the functions."""
     pairs = iter(answered)
     while batch := list(islice(pairs, _BATCH)):
-        groups = [(prompt.functions, [_text(answer)]) for prompt, answer in batch]
+        groups = [(prompt.functions, [text(answer)]) for prompt, answer in batch]
         for (prompt, answer), results in zip(batch, matrices(engine, groups), strict=True):
             yield _item(prompt, answer, results, model, threshold)
 
@@ -57,7 +51,7 @@ def _item(prompt: Prompt, answer: Answer, results: list[JobResult], model: str, 
         benchmark=BENCHMARK,
         model=model,
         prompt=prompt.text,
-        response=_text(answer),
+        response=text(answer),
         scores={"followed": float((share or 0.0) > threshold), "accuracy": share or 0.0},
         labels=(prompt.instruction,),
         detail=detail,
@@ -71,7 +65,3 @@ def count(items: Iterable[EvaluationItem], facts: dict[str, Any]) -> Iterator[Ev
         facts["unanswerable"] += item.detail.startswith("no answer")
         facts["no_evidence"] += item.detail.endswith("(no evidence)")
         yield item
-
-
-def _text(answer: Answer) -> str:
-    return "" if isinstance(answer, Failure) else answer.text

@@ -11,13 +11,13 @@ import os
 import random
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoif.errors import DataError, MissingExtraError
 from autoif.generation.base import Generator
 from autoif.records import EvaluationItem
+from evaluation import lm_tasks
 from evaluation.data import IFEVAL, read_jsonl
 from evaluation.responses import Question, ReplayGenerator, align, read_responses
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 BENCHMARK = "ifeval"
-TASK = "autoif_ifeval"
 PROMPT_METRICS = ("prompt_level_strict_acc", "prompt_level_loose_acc")
 INSTRUCTION_METRICS = ("inst_level_strict_acc", "inst_level_loose_acc")
 _PUNKT = Path("tokenizers") / "punkt_tab"
@@ -56,30 +55,15 @@ def evaluate(
     ``limit``: the first so many prompts; ``only``: the items with these keys; ``facts`` takes lm-eval's version, the
     number of unanswerable prompts, and whether only a part was run.
     """
-    from lm_eval.evaluator import evaluate as run
-    from lm_eval.tasks import TaskManager
-
-    from evaluation.lm_bridge import GeneratorLM, quiet
-
-    language_model = GeneratorLM(generator, seed)
     items = questions(path)
     chosen = [index for index, item in enumerate(items[:limit]) if only is None or item.id in only]
-    with quiet():
-        manager = TaskManager(
-            include_path=str(Path(__file__).with_name("tasks")), include_defaults=False, metadata={"path": str(path)}
-        )
-        tasks = manager.load([TASK])
-        tasks["tasks"][TASK].set_config("generation_kwargs", {"max_gen_toks": max_tokens}, update=True)
-        results = run(
-            language_model, tasks, samples={TASK: chosen}, bootstrap_iters=0, apply_chat_template=True, log_samples=True
-        )
+    samples = lm_tasks.run(generator, BENCHMARK, path, chosen, max_tokens, seed)
     if facts is not None:
-        facts["lm_eval"] = version("lm_eval")
+        facts["lm_eval"] = lm_tasks.lm_eval_version()
         facts["sample"] = len(chosen) < len(items)
-        facts["unanswerable"] = len(language_model.failures)
-    for sample in sorted(results["samples"][TASK], key=lambda sample: sample["doc_id"]):
-        failure = language_model.failures.get(sample["arguments"][0][0])
-        yield _item(sample, model, failure.reason if failure else "")
+        facts["unanswerable"] = sum(bool(sample.failure) for sample in samples)
+    for sample in samples:
+        yield _item(sample, model)
 
 
 def rescore(
@@ -142,12 +126,12 @@ def punkt_missing(data_dir: str | None) -> str | None:
     return f"NLTK's punkt_tab is missing (looked for {folders[0] / _PUNKT})"
 
 
-def dataset(path: str, **_: Any) -> dict[str, Dataset]:
-    """lm-eval's ``custom_dataset`` hook: the rows of the file at ``path``."""
+def dataset(path: str, chosen: list[int] | None = None, **_: Any) -> dict[str, Dataset]:
+    """lm-eval's ``custom_dataset`` hook: the rows at the places ``chosen`` (null: all) of the file at ``path``."""
     from datasets import Dataset
 
     rows = [row for _, row in read_jsonl(Path(path), "key", "prompt", "instruction_id_list", "kwargs")]
-    return {"test": Dataset.from_list(rows)}
+    return {"test": Dataset.from_list(rows if chosen is None else [rows[index] for index in chosen])}
 
 
 def score(doc: Mapping[str, Any], results: list[str]) -> dict[str, Any]:
@@ -179,16 +163,15 @@ def mean_of_parts(items: list[list[bool]]) -> float:
     return sum(flat) / len(flat)
 
 
-def _item(sample: Mapping[str, Any], model: str, detail: str) -> EvaluationItem:
-    document = sample["doc"]
+def _item(sample: lm_tasks.Sample, model: str) -> EvaluationItem:
     return EvaluationItem(
-        id=str(document["key"]),
+        id=str(sample.document["key"]),
         benchmark=BENCHMARK,
         model=model,
-        prompt=document["prompt"],
-        response=sample["resps"][0][0],
-        scores={metric: float(sample[metric]) for metric in PROMPT_METRICS},
-        parts={metric: tuple(map(float, sample[metric])) for metric in INSTRUCTION_METRICS},
-        labels=tuple(document["instruction_id_list"]),
-        detail=detail,
+        prompt=sample.document["prompt"],
+        response=sample.response,
+        scores={metric: float(sample.metrics[metric]) for metric in PROMPT_METRICS},
+        parts={metric: tuple(map(float, sample.metrics[metric])) for metric in INSTRUCTION_METRICS},
+        labels=tuple(sample.document["instruction_id_list"]),
+        detail=sample.failure,
     )

@@ -119,8 +119,8 @@ def test_functions_judge_the_answers_and_only_evidence_counts(graph):
 
 
 def test_base_and_trained_are_asked_the_same_and_closed(graph):
-    (_, _, base), (better_stage, _, better) = heldout(graph)
-    _, trained, engines, _ = graph
+    (_, _, base), (_, _, better) = heldout(graph)
+    _, _, engines, _ = graph
     assert [item.prompt for item in base] == [item.prompt for item in better]
     assert [item.model for item in better] == ["sft"] * 4
     assert [policy.closed for policy in engines.policies] == [1, 1]
@@ -174,7 +174,7 @@ def test_ifeval_runs_from_the_data_folder_and_a_limit_marks_a_sample(graph, tmp_
 def test_missing_benchmark_data_is_one_line_that_says_what_to_put_where(graph, tmp_path):
     *_, run = graph
     config = EvaluationConfig(name="t", data_dir=str(tmp_path))
-    with pytest.raises(DataError, match="ifeval/input_data.jsonl is missing: put the benchmark's file there"):
+    with pytest.raises(DataError, match=r"ifeval/input_data\.jsonl is missing: put the benchmark's file there"):
         run("ifeval", EvaluationItem, stages.answer_ifeval, stages.ifeval_config(config, "base", "b"))
 
 

@@ -164,7 +164,7 @@ def test_log_likelihoods_are_refused_with_a_reason():
 def test_a_file_that_is_not_ifeval_is_named(tmp_path):
     path = tmp_path / "f.jsonl"
     path.write_text('{"prompt": "x"}\n')
-    with pytest.raises(DataError, match="f.jsonl:1: has no key and no instruction_id_list"):
+    with pytest.raises(DataError, match=r"f\.jsonl:1: has no key and no instruction_id_list"):
         ifeval.questions(path)
     path.write_text(json.dumps(ROWS[0]) + "\n" + json.dumps(ROWS[0]) + "\n")
     with pytest.raises(DataError, match="equal keys"):

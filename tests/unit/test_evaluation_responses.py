@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoif.errors import DataError, RecordingMissError
@@ -24,6 +24,7 @@ def aligned(given_answers):
     return align(QUESTIONS, given_answers, "answers.jsonl")
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.permutations(range(5)))
 def test_order_does_not_change_what_is_scored_but_is_noted(order):
     found = aligned(answers(*order)).check()
@@ -123,7 +124,7 @@ def test_malformed_files_are_named_with_the_line(tmp_path, rows, message):
 
 
 def test_a_missing_file_says_what_is_expected(tmp_path):
-    with pytest.raises(DataError, match="evaluation.responses takes a JSONL file"):
+    with pytest.raises(DataError, match=r"evaluation\.responses takes a JSONL file"):
         read_responses(tmp_path / "none.jsonl")
 
 

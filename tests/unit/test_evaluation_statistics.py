@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.statistics import (
@@ -16,6 +16,7 @@ from evaluation.statistics import (
 )
 
 few = {"resamples": 200}
+relaxed = settings(deadline=None, max_examples=40)
 
 
 def test_wilson_equals_values_worked_out_by_hand():
@@ -27,6 +28,7 @@ def test_wilson_equals_values_worked_out_by_hand():
     assert wilson(0, 10).high == pytest.approx(1.959964**2 / (10 + 1.959964**2), abs=1e-6)
 
 
+@relaxed
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_contains_the_share_inside_the_unit_interval_and_mirrors(case):
     successes, n = case
@@ -49,6 +51,7 @@ def test_exact_mcnemar_equals_the_binomial_tail():
     assert mcnemar(0, 0) == mcnemar(3, 3) == 1.0
 
 
+@relaxed
 @given(st.integers(0, 400), st.integers(0, 400))
 def test_mcnemar_is_symmetric_and_a_probability(gained, lost):
     assert mcnemar(gained, lost) == mcnemar(lost, gained)
@@ -68,6 +71,7 @@ def test_paired_proportions_by_hand():
     assert found.high == pytest.approx(6 / 22 + half, abs=1e-6)
 
 
+@relaxed
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
 def test_swapping_the_models_mirrors_the_difference(pairs):
     old, new = [a for a, _ in pairs], [b for _, b in pairs]
@@ -79,6 +83,7 @@ def test_swapping_the_models_mirrors_the_difference(pairs):
     assert there.high > there.low
 
 
+@relaxed
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.integers(0, 9))
 def test_bootstrap_stays_within_the_data_and_repeats_with_its_seed(values, seed):
     found = bootstrap(values, seed=seed, **few)

@@ -1,0 +1,65 @@
+"""Running one of our lm-eval task files over a generation engine; what it returns is per item, not only a mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from autoif.errors import MissingExtraError
+from autoif.generation.base import Generator
+
+FOLDER = Path(__file__).with_name("tasks")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One document, what was answered, why not if it was not, and the metrics of one filter."""
+
+    document: dict[str, Any]
+    response: str
+    failure: str
+    filter: str
+    metrics: dict[str, Any]
+
+
+def run(
+    generator: Generator, task: str, path: Path, chosen: Sequence[int], max_tokens: int, seed: int = 0
+) -> list[Sample]:
+    """Answer and score the documents at ``chosen`` places of ``path`` with the task file ``tasks/<task>.yaml``.
+
+    Samples come in the order of the documents, filter by filter. Raises :class:`MissingExtraError` without lm-eval.
+    """
+    try:
+        from lm_eval.evaluator import evaluate
+        from lm_eval.tasks import TaskManager
+
+        from evaluation.lm_bridge import GeneratorLM, quiet
+    except ImportError as error:
+        raise MissingExtraError(f"{error.name} (needed by {task})", "eval") from None
+    name = f"autoif_{task}"
+    model = GeneratorLM(generator, seed)
+    source = {"path": str(path), "chosen": list(chosen)}
+    with quiet():
+        manager = TaskManager(include_path=str(FOLDER), include_defaults=False, metadata=source)
+        tasks = manager.load([name])
+        tasks["tasks"][name].set_config("generation_kwargs", {"max_gen_toks": max_tokens}, update=True)
+        results = evaluate(
+            model, tasks, bootstrap_iters=0, apply_chat_template=True, log_samples=True
+        )
+    found = sorted(results["samples"][name], key=lambda sample: (sample["doc_id"], sample["filter"]))
+    return [_sample(sample, model.failures) for sample in found]
+
+
+def lm_eval_version() -> str:
+    """For manifests: which lm-eval scored."""
+    return version("lm_eval")
+
+
+def _sample(sample: dict[str, Any], failures: dict[str, Any]) -> Sample:
+    failure = failures.get(sample["arguments"][0][0])
+    metrics = {name: sample[name] for name in sample["metrics"]}
+    response = sample["resps"][0][0]
+    return Sample(sample["doc"], response, failure.reason if failure else "", sample["filter"], metrics)
