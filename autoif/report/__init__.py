@@ -1,0 +1,30 @@
+"""Reports: what a run did and found, as Markdown and as one self-contained page, read from the store alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autoif.config import RunConfig
+    from autoif.stage import Stage
+    from autoif.store import Store
+
+
+def write(config: RunConfig, stages: Sequence[Stage], store: Store) -> Path:
+    """Write ``runs/<name>/report.md`` and ``report.html`` and return the page's path.
+
+    ``stages`` may be unfinished or damaged: the report says what is missing. The same store gives the same bytes.
+
+    Raises:
+        ReportError: when the run's folder cannot be written.
+    """
+    from autoif.report import html, markdown
+    from autoif.report.collect import collect
+    from autoif.report.files import run_folder, save
+
+    folder = run_folder(config)
+    report = collect(config, stages, store)
+    save(folder / "report.md", markdown.render(report))
+    return save(folder / "report.html", html.render(report))

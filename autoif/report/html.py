@@ -1,0 +1,62 @@
+"""The run's page: one self-contained HTML file, top to bottom as a reader asks."""
+
+from __future__ import annotations
+
+from autoif.report.collect import Report
+from autoif.report.page import document, figures
+from autoif.report.provenance import provenance
+from autoif.report.section_funnel import funnel_section
+from autoif.report.section_results import results
+from autoif.report.section_samples import answers, samples
+from autoif.report.section_training import training
+from autoif.report.summary import headline, key_figures, subtitle, title
+from autoif.report.text import escape
+
+SECTIONS = (
+    ("results", "Results"),
+    ("funnel", "Funnel"),
+    ("training", "Training"),
+    ("answers", "Answers"),
+    ("samples", "Samples"),
+    ("provenance", "Provenance"),
+)
+
+
+def render(report: Report) -> str:
+    """The whole page."""
+    parts = {
+        "results": results(report),
+        "funnel": funnel_section(report),
+        "training": training(report),
+        "answers": answers(report),
+        "samples": samples(report),
+        "provenance": provenance(report),
+    }
+    sentence, tone = headline(report)
+    header = (
+        f'<p class="over">AutoIF run <bdi>{escape(report.config.name)}</bdi></p><h1>{escape(title(report.config))}</h1>'
+        f'<p class="about">{escape(subtitle(report))}</p><p class="lede {tone}">{escape(sentence)}</p>'
+        f"{_missing(report)}{figures(key_figures(report))}"
+    )
+    links = [(f"#{key}", label) for key, label in SECTIONS if parts[key]] + [("../index.html", "All runs")]
+    footer = "Written by autoif from the store's manifests and rows. Model output on this page is shown as text only."
+    return document(f"{report.config.name}: {title(report.config)}", header, "\n".join(parts.values()), links, footer)
+
+
+def _missing(report: Report) -> str:
+    if not report.missing:
+        return ""
+    waiting = [stage.title for stage in report.missing if not stage.problem]
+    lines = [
+        f"<p>{escape(stage.title)} cannot be read: {escape(stage.problem)}</p>"
+        for stage in report.missing
+        if stage.problem
+    ]
+    if waiting:
+        done = len(report.stages) - len(report.missing)
+        lines.insert(
+            0,
+            f"<p>{done} of {len(report.stages)} stages are done. Still missing: {escape(', '.join(waiting))}. "
+            "Start the same command again to go on from here.</p>",
+        )
+    return f'<div class="warn">{"".join(lines)}</div>'

@@ -1,0 +1,134 @@
+"""How single records look: instructions, functions, cases, responses, pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from autoif.records import (
+    Answers,
+    Case,
+    Function,
+    Instruction,
+    Message,
+    PreferencePair,
+    Prompt,
+    Query,
+    Reply,
+    Response,
+    SftExample,
+    Verifier,
+)
+from autoif.report.page import labelled, tag, text_block
+from autoif.report.select import Row, spread
+from autoif.report.text import count, escape
+
+FUNCTIONS_SHOWN, CASES_SHOWN, RESPONSES_SHOWN = 2, 4, 4
+
+
+def item(row: Row, detail: str = "", dropped: bool = False) -> str:
+    """A record as a card. ``detail``: the evidence for a dropped one."""
+    head = f'<p class="small">{escape(detail)}</p>' if detail else ""
+    return f'<div class="item{" dropped" if dropped else ""}">{head}{_body(row)}</div>'
+
+
+def _body(row: Row) -> str:
+    match row:
+        case Instruction():
+            return text_block(row.text) + tag(row.origin)
+        case Verifier():
+            return _verifier(row)
+        case Function():
+            return _function(row)
+        case Case():
+            return _case(row)
+        case Query():
+            return text_block(row.text) + tag(row.source)
+        case Prompt():
+            return text_block(row.text) + tag(_plural(len(row.functions), "function"))
+        case Reply():
+            return labelled(f"reply {row.index}", text_block(row.text))
+        case Response():
+            return _response(row)
+        case Answers():
+            return _answers(row)
+        case SftExample():
+            return _conversation(row.messages) + _accuracy(row.accuracy) + _score(row.score)
+        case PreferencePair():
+            return _pair(row)
+        case dict():
+            return text_block(msgspec.json.format(msgspec.json.encode(row)).decode(), "code")
+        case _:
+            return text_block(msgspec.json.format(msgspec.json.encode(row)).decode(), "code")
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def _more(total: int, shown: int, noun: str) -> str:
+    return f'<p class="small">and {_plural(total - shown, f"more {noun}")}</p>' if total > shown else ""
+
+
+def _accuracy(value: float | None) -> str:
+    return "" if value is None else tag(f"accuracy {value:.2f}") + " "
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else tag(f"score {value:g} of 10") + " "
+
+
+def _verifier(row: Verifier) -> str:
+    parts = [text_block(row.instruction.text)]
+    parts += [labelled("function", _function(function)) for function in row.functions[:FUNCTIONS_SHOWN]]
+    parts.append(_more(len(row.functions), FUNCTIONS_SHOWN, "function"))
+    if row.cases:
+        cases = "".join(_case(row.cases[i]) for i in spread(len(row.cases), CASES_SHOWN))
+        parts.append(labelled("cases", cases) + _more(len(row.cases), CASES_SHOWN, "case"))
+    return "".join(parts)
+
+
+def _function(function: Function) -> str:
+    parts = [text_block(function.code, "code", fold=len(function.code) > 1500), _accuracy(function.accuracy)]
+    if function.nli:
+        parts.append(tag(function.nli, "no" if function.nli == "contradiction" else "ok"))
+    if function.back_translation:
+        parts.append(labelled("read back as", text_block(function.back_translation)))
+    return "".join(parts)
+
+
+def _case(case: Case) -> str:
+    expected = tag("must pass", "ok") if case.expected else tag("must fail", "no")
+    return f"<div>{expected} {_accuracy(case.accuracy)}{text_block(case.input)}</div>"
+
+
+def _outcomes(outcomes: Sequence[str]) -> str:
+    tones = {"true": "ok", "false": "no"}
+    return " ".join(tag(outcome, tones.get(outcome, "")) for outcome in outcomes[:12])
+
+
+def _response(response: Response) -> str:
+    verdict = tag(response.dropped.replace("_", " "), "no") if response.dropped else tag("kept", "ok")
+    facts = f"{verdict} {_accuracy(response.accuracy)}{_score(response.score)}{_outcomes(response.outcomes)}"
+    return f"<div>{facts}{text_block(response.text)}</div>"
+
+
+def _answers(row: Answers) -> str:
+    responses = [row.responses[i] for i in spread(len(row.responses), RESPONSES_SHOWN)]
+    shown = "".join(map(_response, responses))
+    more = _more(len(row.responses), RESPONSES_SHOWN, "response")
+    return labelled("prompt", text_block(row.prompt.text)) + labelled("responses", shown + more)
+
+
+def _conversation(messages: Sequence[Message]) -> str:
+    return "".join(labelled(message.role, text_block(message.content)) for message in messages)
+
+
+def _pair(row: PreferencePair) -> str:
+    def side(label: str, text: str, accuracy: float, tone: str) -> str:
+        return f"<div>{tag(label, tone)} {_accuracy(accuracy)}{text_block(text)}</div>"
+
+    chosen = side("chosen", row.chosen, row.chosen_accuracy, "ok")
+    rejected = side("rejected", row.rejected, row.rejected_accuracy, "no")
+    return f'{tag(row.level + " level")}{_conversation(row.prompt)}<div class="pair">{chosen}{rejected}</div>'
