@@ -46,9 +46,7 @@ def run(
         manager = TaskManager(include_path=str(FOLDER), include_defaults=False, metadata=source)
         tasks = manager.load([name])
         tasks["tasks"][name].set_config("generation_kwargs", {"max_gen_toks": max_tokens}, update=True)
-        results = evaluate(
-            model, tasks, bootstrap_iters=0, apply_chat_template=True, log_samples=True
-        )
+        results = evaluate(model, tasks, bootstrap_iters=0, apply_chat_template=True, log_samples=True)
     found = sorted(results["samples"][name], key=lambda sample: (sample["doc_id"], sample["filter"]))
     return [_sample(sample, model.failures) for sample in found]
 

@@ -61,7 +61,7 @@ class Alignment:
             ("has a key and a prompt of different questions", self.contradictory),
             ("has no answer for", [] if partial and self.responses else self.missing),
         ]
-        if found := [f"{what}: {_names(items)}" for what, items in faults if items]:
+        if found := [f"{what}: {names(items)}" for what, items in faults if items]:
             raise DataError(f"{self.source} {'; it '.join(found)}")
         return self
 
@@ -71,9 +71,9 @@ class Alignment:
         if self.reordered:
             notes.append(f"answers stand in another order than the questions, from {self.reordered[0]} on")
         if self.edited:
-            notes.append(f"prompts worded differently from the benchmark's: {_names(self.edited)}")
+            notes.append(f"prompts worded differently from the benchmark's: {names(self.edited)}")
         if self.missing:
-            notes.append(f"{len(self.missing)} questions have no answer: {_names(self.missing)}")
+            notes.append(f"{len(self.missing)} questions have no answer: {names(self.missing)}")
         return notes
 
 
@@ -170,6 +170,7 @@ class ReplayGenerator:
         """Nothing to free."""
 
 
-def _names(items: Sequence[str]) -> str:
+def names(items: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
     more = len(items) - _NAMED
     return ", ".join(items[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,163 @@
+"""HumanEval (Chen et al. 2021): programs run in the confined execution engine, never in this process.
+
+A problem's program is its prompt, the completion and its tests; it passes when ``check`` returns. Chat answers are
+code in a fence: a whole function (put behind the prompt, whose imports and helpers it may use) or the body alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoif.errors import DataError
+from autoif.execution import ExecutionConfig, ExecutionEngine, Job, Outcome
+from autoif.generation.base import Generator, Request, Sampling, user
+from autoif.records import EvaluationItem
+from evaluation.answering import answer, text
+from evaluation.data import Source, read_jsonl
+from evaluation.responses import names
+
+BENCHMARK = "humaneval"
+SOURCE = Source("HumanEval", "humaneval/HumanEval.jsonl.gz", 164)
+_FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:\n```|\Z)", re.DOTALL)
+_ASK = (
+    "Complete the Python function below so that it does what its docstring says. "
+    "Reply with one fenced Python block that holds the whole function and any imports it needs.\n\n```python\n{prompt}\n```"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A task: code up to the function's docstring, and tests that define ``check(candidate)``."""
+
+    id: str
+    prompt: str
+    entry_point: str
+    test: str
+    canonical_solution: str = ""
+
+
+def load(path: Path) -> dict[str, Problem]:
+    """Problems by task id, in order. Raises :class:`DataError` for a malformed file."""
+    problems = {}
+    for _, row in read_jsonl(path, "task_id", "prompt", "entry_point", "test"):
+        solution = row.get("canonical_solution", "")
+        problems[row["task_id"]] = Problem(row["task_id"], row["prompt"], row["entry_point"], row["test"], solution)
+    if not problems:
+        raise DataError(f"{path} holds no problems")
+    return problems
+
+
+def generate(
+    generator: Generator, problems: Iterable[Problem], max_tokens: int = 1024
+) -> Iterator[tuple[Problem, list[str]]]:
+    """One greedy chat answer for each problem, as the completion of its prompt."""
+    sampling = Sampling(max_tokens=max_tokens)
+
+    def request(problem: Problem) -> Request:
+        return Request(messages=user(_ASK.format(prompt=problem.prompt.strip())), sampling=sampling)
+
+    for problem, reply in answer(generator, problems, request):
+        yield problem, [completion(problem, text(reply))]
+
+
+def completion(problem: Problem, reply: str) -> str:
+    """What a chat answer adds to the prompt: its first fenced block that defines the function, else the first block,
+    else all of it."""
+    blocks = _FENCE.findall(reply) or [reply]
+    define = re.compile(rf"^\s*(?:async\s+)?def\s+{re.escape(problem.entry_point)}\b", re.MULTILINE)
+    for block in blocks:
+        if define.search(block):
+            return "    pass\n\n" + block + "\n"  # ends the prompt's own function, whatever its body is
+    body: str = blocks[0]
+    return body if body.startswith((" ", "\t")) else "".join("    " + line for line in body.splitlines(keepends=True))
+
+
+def read_samples(
+    path: Path, problems: Mapping[str, Problem], partial: bool = False
+) -> Iterator[tuple[Problem, list[str]]]:
+    """Samples in the benchmark's own format, rows ``{"task_id": …, "completion": …}``: any number for each problem.
+
+    Raises :class:`DataError` naming foreign tasks and (unless ``partial``) those without a sample.
+    """
+    samples: dict[str, list[str]] = {}
+    for line, row in read_jsonl(path, "task_id", "completion"):
+        if row["task_id"] not in problems:
+            raise DataError(f"{path}:{line}: {row['task_id']} is no task of the benchmark")
+        samples.setdefault(row["task_id"], []).append(row["completion"] or "")
+    absent = [id for id in problems if id not in samples]
+    if absent and not (partial and samples):
+        raise DataError(f"{path} has no sample for: {names(absent)}")
+    for id, problem in problems.items():
+        if id in samples:
+            yield problem, samples[id]
+
+
+def limits(config: ExecutionConfig) -> ExecutionConfig:
+    """The benchmark's own limit on a program, 3 seconds, in place of a verification function's."""
+    return dataclasses.replace(config, cpu_seconds=3.0, wall_seconds=6.0, memory_mb=max(1024, config.memory_mb))
+
+
+def score(
+    engine: ExecutionEngine,
+    completed: Iterable[tuple[Problem, Sequence[str]]],
+    model: str,
+    ks: Sequence[int] = (1,),
+) -> Iterator[EvaluationItem]:
+    """One item a problem with ``pass@k`` for each k of ``ks`` that its number of samples allows."""
+    waiting: list[tuple[Problem, Sequence[str]]] = []
+
+    def jobs() -> Iterator[Job]:
+        for problem, completions in completed:
+            waiting.append((problem, completions))
+            for code in completions:
+                yield Job(program(problem, code), [""])
+
+    outcomes: list[Outcome] = []
+    details: list[str] = []
+    for result in engine.run(jobs()):
+        outcomes.append(result.outcomes[0])
+        details.append(result.details.get(0, ""))
+        if len(outcomes) == len(waiting[0][1]):
+            yield _item(*waiting.pop(0), outcomes, details, model, ks)
+            outcomes, details = [], []
+
+
+def program(problem: Problem, code: str) -> str:
+    """The source that the engine runs: prompt, completion, tests, and an ``evaluate`` that calls them."""
+    check = f"def evaluate(response):\n    check({problem.entry_point})\n    return True\n"
+    return f"{problem.prompt}{code}\n{problem.test}\n{check}"
+
+
+def pass_at_k(n: int, correct: int, k: int) -> float:
+    """Unbiased estimate of the chance that one of ``k`` samples passes, from ``correct`` of ``n`` (paper, equation 1)."""
+    if not 0 <= correct <= n or not 1 <= k <= n:
+        raise ValueError(f"{correct} of {n} samples, k = {k}")
+    return 1.0 - math.comb(n - correct, k) / math.comb(n, k)
+
+
+def _item(
+    problem: Problem,
+    completions: Sequence[str],
+    outcomes: Sequence[Outcome],
+    details: Sequence[str],
+    model: str,
+    ks: Sequence[int],
+) -> EvaluationItem:
+    correct = sum(outcome is Outcome.TRUE for outcome in outcomes)
+    scores: dict[str, Any] = {f"pass@{k}": pass_at_k(len(outcomes), correct, k) for k in ks if k <= len(outcomes)}
+    said = " ".join(outcome.value for outcome in outcomes)
+    return EvaluationItem(
+        id=problem.id,
+        benchmark=BENCHMARK,
+        model=model,
+        prompt=problem.prompt,
+        response=completions[0],
+        scores=scores,
+        detail=f"{said} {details[0]}".strip() if len(details) == 1 else said,
+    )
