@@ -12,6 +12,7 @@ from types import TracebackType
 
 from autoif.errors import EngineError
 from autoif.execution.api import ExecutionConfig, Isolation, Job, JobResult
+from autoif.execution.confined import codes
 from autoif.execution.run import BATCH_CALLS, Run
 from autoif.execution.worker import Crew
 
@@ -21,14 +22,16 @@ _HIGHEST = 4
 class ExecutionEngine:
     """Runs untrusted verification functions. Use as a context manager; ``run`` may be called again and again.
 
-    ``ceiling``: the highest isolation layer to use (benchmarks and tests lower it).
+    ``ceiling``: the highest isolation layer to use. ``lane``: ``shared`` lets pure functions share a process, ``own``
+    gives each function one, ``each`` each call. Benchmarks and tests set them; the results are the same.
 
     Raises (on entering):
         EngineError: when the machine does not offer ``config.minimum_isolation``.
     """
 
-    def __init__(self, config: ExecutionConfig | None = None, *, ceiling: int = _HIGHEST) -> None:
+    def __init__(self, config: ExecutionConfig | None = None, *, ceiling: int = _HIGHEST, lane: str = codes.SHARED) -> None:
         self.config = config or ExecutionConfig()
+        self._lane = lane
         self._count = self.config.workers or len(os.sched_getaffinity(0))
         self._settings = {
             "cpu_seconds": float(self.config.cpu_seconds),
@@ -79,7 +82,7 @@ class ExecutionEngine:
         Raises:
             EngineError: when workers die again and again on the same jobs.
         """
-        return self._run(jobs, False)
+        return self._run(jobs, self._lane)
 
     def run_programs(self, programs: Iterable[str]) -> Iterator[JobResult]:
         """Run whole programs, each once: TRUE when it ends without an exception, else what it came to.
@@ -87,12 +90,12 @@ class ExecutionEngine:
         The program is ``__main__``. Leaving early (``sys.exit``, whatever the status) is an ERROR: assertions that
         were not reached must not count as passed.
         """
-        return self._run((Job(text, ("",)) for text in programs), True)
+        return self._run((Job(text, ("",)) for text in programs), codes.PROGRAM)
 
-    def _run(self, jobs: Iterable[Job], programs: bool) -> Iterator[JobResult]:
+    def _run(self, jobs: Iterable[Job], kind: str) -> Iterator[JobResult]:
         crew = self._borrow()
         try:
-            yield from Run(self.config, crew, programs).results(iter(jobs))
+            yield from Run(self.config, crew, kind).results(iter(jobs))
         finally:
             self._give_back(crew)
 

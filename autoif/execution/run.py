@@ -59,6 +59,7 @@ class _Batch:
 
     kind: str
     packages: tuple[str, ...] = ()
+    audit: bool = False
     entries: list[_Entry] = field(default_factory=list)
     calls: int = 0
     characters: int = 0
@@ -74,7 +75,7 @@ class _Batch:
         jobs = []
         for entry in self.entries:
             inputs, source = entry.job.inputs, entry.job.function
-            if self.kind == codes.EACH:
+            if self.audit:
                 audited = [inputs[at] for at in entry.audit or ()]
                 blobs.append(marshal.dumps(audited))
                 jobs.append((source, len(blobs) - 1, len(audited), 0, 0, False))
@@ -87,10 +88,13 @@ class _Batch:
 
 
 class Run:
-    """One pass over an iterable of jobs, with a crew that is this run's alone."""
+    """One pass over an iterable of jobs, with a crew that is this run's alone.
 
-    def __init__(self, config: ExecutionConfig, crew: Crew, programs: bool) -> None:
-        self._config, self._crew, self._programs = config, crew, programs
+    ``kind``: how its batches are run (:mod:`~autoif.execution.confined.codes`); only the default, SHARED, is audited.
+    """
+
+    def __init__(self, config: ExecutionConfig, crew: Crew, kind: str) -> None:
+        self._config, self._crew, self._kind = config, crew, kind
         self._window = _WINDOW_BATCHES * _BATCH_JOBS * crew.count
         self._waiting: deque[_Entry] = deque()  # in order, the first one not yet yielded
         self._characters = 0  # in those
@@ -136,7 +140,7 @@ class Run:
             entry.done = True
             return True
         if wanted not in self._open:
-            kind = codes.PROGRAM if self._programs else codes.OWN if wanted else codes.SHARED
+            kind = codes.OWN if wanted and self._kind == codes.SHARED else self._kind
             self._open[wanted] = _Batch(kind, wanted)
         batch = self._open[wanted]
         batch.entries.append(entry)
@@ -172,7 +176,7 @@ class Run:
             self._crew.put_back(worker)
             batch = self._sent.pop(worker)
             for entry, answer in zip(batch.entries, answers, strict=True):
-                if batch.kind == codes.EACH:
+                if batch.audit:
                     self._compare(entry, answer[1])
                 else:
                     self._take(entry, *answer)
@@ -199,16 +203,18 @@ class Run:
             if len(self._pure) > _REMEMBERED:
                 self._pure.popitem(last=False)
         if not finished:
-            self._slow.append(_Batch(codes.SLOW, entry.packages, [entry], entry.count))
+            self._slow.append(_Batch(codes.SLOW, entry.packages, False, [entry]))
             return
-        entry.audit = self._sample(entry) if self._config.audit_rate and not self._programs else []
+        entry.audit = self._sample(entry) if self._kind == codes.SHARED else []
         if entry.audit:
-            self._slow.append(_Batch(codes.EACH, entry.packages, [entry], len(entry.audit)))
+            self._slow.append(_Batch(codes.EACH, entry.packages, True, [entry]))
         else:
             entry.done = True
 
     def _sample(self, entry: _Entry) -> list[int]:
         """Calls to run again, chosen by their content: the same ones in every run."""
+        if not self._config.audit_rate:
+            return []
         source = hashlib.sha256(entry.job.function.encode("utf-8", "surrogatepass"))
         chosen = []
         for at, code in enumerate(entry.outcomes):
