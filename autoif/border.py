@@ -8,6 +8,7 @@ behind this module sees a ``DictConfig``.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from hydra.errors import (
 )
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from autoif import config as schemas
 from autoif.config import RunConfig
@@ -60,15 +61,24 @@ _SCHEMAS: dict[str, dict[str, type]] = {
 }
 
 
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
+"""What Hydra and OmegaConf raise for a configuration that does not compose."""
+
+
 def composer() -> Any:
     """Hydra on ``conf/`` with the schemas registered; made once in a process."""
     if not GlobalHydra.instance().is_initialized():
-        store = ConfigStore.instance()
-        for group, nodes in _SCHEMAS.items():
-            for name, node in nodes.items():
-                store.store(group=group, name=name, node=node)
+        register()
         initialize_config_dir(str(CONF), version_base="1.3", job_name="autoif")
     return GlobalHydra.instance().hydra
+
+
+def register() -> None:
+    """Make the schemas known to Hydra under ``schema/``."""
+    store = ConfigStore.instance()
+    for group, nodes in _SCHEMAS.items():
+        for name, node in nodes.items():
+            store.store(group=group, name=name, node=node)
 
 
 def load(overrides: Sequence[str] = ()) -> RunConfig:
@@ -91,9 +101,34 @@ def compose(overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
         cfg: DictConfig = composer().compose_config(
             "config", list(overrides), mode, from_shell=False, validate_sweep_overrides=not multirun
         )
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except COMPOSITION_ERRORS as error:
         raise explain(error, overrides) from None
     return cfg
+
+
+def compose_any(overrides: Sequence[str], *, multirun: bool) -> tuple[DictConfig, bool]:
+    """The composed configuration and whether it is a sweep: asked for by ``multirun`` or by an experiment."""
+    swept = any(override.is_sweep_override() for override in parse(overrides))
+    cfg = compose(overrides, multirun=multirun or swept)
+    sweep = multirun or cfg.hydra.mode is RunMode.MULTIRUN
+    if swept and not sweep:
+        compose(overrides)  # raises: several values without -m
+    return cfg, sweep
+
+
+def hydra_command(arguments: Sequence[str]) -> int:
+    """Hydra's own commands (``--cfg``, ``--info``, ``--shell-completion``), once what they show is checked."""
+    import hydra
+    from hydra._internal.utils import get_args_parser
+
+    args = get_args_parser().parse_args(list(arguments))
+    if args.cfg:
+        load(args.overrides)
+        GlobalHydra.instance().clear()
+    else:
+        register()
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(lambda cfg: None)()
+    return 0
 
 
 def convert(cfg: DictConfig) -> RunConfig:
@@ -134,22 +169,25 @@ def parse(overrides: Sequence[str]) -> list[Override]:
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     """One line for an error of Hydra or OmegaConf: what is wrong, where, what to type instead."""
     cause = error.__cause__ if isinstance(error, ConfigCompositionException) and error.__cause__ else error
-    key = getattr(cause, "full_key", None)
-    text = str(cause).strip() or str(error).strip()
-    first = text.splitlines()[0] if text else type(error).__name__
+    lines = (str(cause).strip() or str(error).strip() or type(error).__name__).splitlines()
+    where = ""
+    if match := re.match(r"In '(.+)': \w+ raised while composing config", lines[0]):
+        where, lines = f"conf/{match[1]}.yaml: ", lines[1:]
+    key = next((line.partition(":")[2].strip() for line in lines if line.strip().startswith("full_key:")), "")
     if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
         group, _, option = str(cause.missing_cfg_file).rpartition("/")
         options = options_of(CONF / group)
-        return ConfigError(
-            f"no option {option!r} in group {group!r}{did_you_mean(option, options)} (options: {', '.join(options)})"
-        )
-    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and key:
-        return ConfigError(unknown_key(key, _known(overrides)))
+        hint = did_you_mean(option, options)
+        return ConfigError(f"no option {option!r} in group {group!r}{hint} (options: {', '.join(options)})")
+    if key and re.match(r"Key '.*' (not in|is not in)", lines[0]):
+        typed = (text.partition("=")[0].lstrip("+~") for text in overrides)
+        whole = next((path for path in typed if path.startswith(f"{key}.")), key)
+        return ConfigError(where + unknown_key(whole, _known(overrides)))
     if isinstance(cause, OverrideParseException):
         return ConfigError(f"cannot read {cause.override!r}: write key=value, and quote values with spaces or commas")
-    if first.startswith("Ambiguous value"):
-        return ConfigError(f"{first.split(chr(39))[1]!r} names several values: add -m to sweep over them, or quote it")
-    return ConfigError(f"{key}: {first}" if key else first)
+    if match := re.match(r"Ambiguous value for argument '(.*)'", lines[0]):
+        return ConfigError(f"{match[1]!r} names several values: add -m to sweep over them, or quote it")
+    return ConfigError(f"{where}{key}: {lines[0]}" if key else where + lines[0])
 
 
 def _unknown(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -188,12 +226,12 @@ def _branch(cfg: DictConfig, key: str) -> DictConfig | None:
 
 
 def _known(overrides: Sequence[str]) -> list[str]:
-    """All keys under the group choices among ``overrides``, or under the defaults where those do not compose."""
-    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+    """All keys under the group choices among ``overrides``, or of all schemas where those do not compose."""
+    groups = [path.name for path in CONF.iterdir() if path.is_dir()]
     choices = [text for text in overrides if text.partition("=")[0] in groups]
-    for attempt in (choices, []):
-        try:
-            return [*_keys(composer().compose_config("config", attempt, RunMode.RUN, from_shell=False)), *groups]
-        except (HydraException, OmegaConfBaseException, ValueError):
-            continue
-    return sorted(groups)
+    try:
+        return [*_keys(composer().compose_config("config", choices, RunMode.RUN, from_shell=False)), *groups]
+    except COMPOSITION_ERRORS:
+        branches = [(group.partition("/")[2], node) for group, nodes in _SCHEMAS.items() for node in nodes.values()]
+        schemas_of_keys = [("", RunConfig), *((f"{branch}.", node) for branch, node in branches if branch)]
+        return [key for prefix, node in schemas_of_keys for key in _keys(OmegaConf.structured(node), prefix)]

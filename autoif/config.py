@@ -405,7 +405,6 @@ class HardwareConfig:
     offload_optimizer: bool = False
     attention: str = "sdpa"
     generation_batch_size: int = 32
-    tensor_parallel: int = 1
     memory_gb: float = 0.0
     threads: int = 0
 

@@ -90,7 +90,6 @@ RANGES: dict[str, Range] = {
     "nodes": _COUNT,
     "micro_batch_size": _COUNT,
     "generation_batch_size": _COUNT,
-    "tensor_parallel": _COUNT,
     "memory_gb": _NATURAL,
     "threads": _NATURAL,
     "batch_size": _COUNT,
@@ -201,8 +200,6 @@ def _hardware(hardware: HardwareConfig) -> Iterator[str]:
     flash_runs = hardware.accelerator is Accelerator.gpu and hardware.precision is Precision.bf16
     if hardware.attention == "flash_attention_2" and not flash_runs:
         yield "hardware.attention=flash_attention_2 needs hardware.accelerator=gpu and hardware.precision=bf16"
-    if hardware.tensor_parallel > hardware.devices:
-        yield f"hardware.tensor_parallel={hardware.tensor_parallel} exceeds hardware.devices={hardware.devices}"
 
 
 def _batch(path: str, training: TrainingConfig, hardware: HardwareConfig) -> Iterator[str]:

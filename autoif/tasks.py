@@ -1,0 +1,90 @@
+"""What ``run.py`` does with a checked configuration: run it, plan it, or write its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autoif.config import RunConfig, Task
+from autoif.errors import ConfigError
+from autoif.pipeline import build
+from autoif.requirements import Requirement, requirements
+from autoif.stage import Stage
+from autoif.store import Manifest, Store, StoreError, write_atomically
+
+
+def dispatch(config: RunConfig) -> None:
+    """Do ``config.task``; progress and results go to standard output.
+
+    Raises:
+        AutoifError: for whatever the user can mend.
+    """
+    stages, store = build(config), Store(Path(config.paths.store))
+    match config.task.kind:
+        case Task.plan:
+            _plan(config, stages, store)
+        case Task.run:
+            _run(config, stages, store)
+        case Task.report:
+            _report(config, stages, store)
+
+
+def _plan(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
+    from autoif.plan import plan, render
+
+    print(f"Plan of {config.name} (store: {config.paths.store})\n\n{render(plan(stages, store))}")
+    if needed := _needed(config, stages, store):
+        print("\nNeeded before it can run:", *(f"  {need.text}" for need in needed), sep="\n")
+
+
+def _run(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
+    from autoif.engines import Engines
+    from autoif.stage import run_stage
+
+    if needed := _needed(config, stages, store):
+        raise ConfigError("; ".join(need.text for need in needed))
+    store.check_writable()
+    _write_config(config)
+    width = max(len(stage.title) for stage in stages)
+    with Engines(config) as engines:
+        for stage in stages:
+            found = stage.entry(store).done
+            manifest = run_stage(stage, store, engines)
+            print(f"{stage.title:<{width}}  {_summary(manifest, found)}", flush=True)
+    _report(config, stages, store)
+
+
+def _report(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
+    from autoif import report
+
+    print(f"report: {report.write(config, stages, store)}")
+
+
+def _needed(config: RunConfig, stages: Sequence[Stage], store: Store) -> list[Requirement]:
+    """Requirements of the stages that are still to run."""
+    missing = [stage for stage in stages if not stage.entry(store).done]
+    roles = {role for stage in missing for role in stage.engines}
+    if any(stage.name.startswith("train_") for stage in missing):
+        roles.add("training")
+    return [need for need in requirements(config) if missing and (not need.engine or need.engine in roles)]
+
+
+def _summary(manifest: Manifest, found: bool) -> str:
+    """``48 kept, 3 rejected (duplicate 3), 1.2 s``."""
+    text = f"{manifest.kept:,} kept"
+    if manifest.rejected:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in manifest.rejected.items())
+        text += f", {sum(manifest.rejected.values()):,} rejected ({reasons})"
+    return f"{text}, found in the store" if found else f"{text}, {manifest.seconds:.1f} s"
+
+
+def _write_config(config: RunConfig) -> None:
+    """Leave the resolved configuration beside the report."""
+    from autoif.border import dump
+
+    folder = Path(config.paths.runs, config.name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "config.yaml", dump(config).encode())
+    except OSError as error:
+        raise StoreError(f"cannot write to {folder} ({error.strerror}): free space there or set paths.runs") from None

@@ -1,0 +1,47 @@
+"""The one command: compose the configuration, check it, run its task. ``python run.py --help`` says how."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str]) -> int:
+    """Run with command-line ``arguments``; returns the exit code: 1 for a user's mistake, 130 when stopped."""
+    if {"-h", "--help"} & set(arguments):
+        from autoif import usage
+
+        print(usage.text(Path(__file__).resolve().parent / "conf"))
+        return 0
+    from autoif.errors import AutoifError
+
+    try:
+        return _run(arguments)
+    except AutoifError as error:
+        print(f"autoif: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("autoif: stopped; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    from autoif import border
+
+    overrides = [argument for argument in arguments if argument not in ("-m", "--multirun")]
+    if any(argument.startswith("-") for argument in overrides):
+        return border.hydra_command(arguments)
+    cfg, sweep = border.compose_any(overrides, multirun=len(overrides) < len(arguments))
+    if sweep:
+        from autoif.sweep import run
+
+        return run(cfg)
+    config = border.convert(cfg)
+    from autoif.tasks import dispatch
+
+    dispatch(config)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

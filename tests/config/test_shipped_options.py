@@ -1,0 +1,136 @@
+"""Every option that is shipped composes, is free of contradictions, and says what the paper says where it claims to."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from autoif import config as schemas
+from autoif.border import CONF, dump, load
+from autoif.config import Precision, Reference, RunConfig, Schedule, Strategy
+
+ROOT = CONF.parent
+GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
+OPTIONS = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+
+COMPANIONS = {
+    "setting=self_alignment": ["supervisor=self"],
+    "hardware=a100x8": ["algorithm=online_dpo"],
+    "hardware=h800x64": ["algorithm=online_dpo"],
+}
+"""What an option cannot do without."""
+
+PAPER = ["pipeline=paper", "evaluation=paper"]
+MODELS = {"qwen2_7b": "a100x8", "llama3_8b": "a100x8", "qwen2_72b": "h800x64", "llama3_70b": "h800x64"}
+
+
+def full(option: str) -> list[str]:
+    return [option, *COMPANIONS.get(option, [])]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_option_composes_and_is_consistent(option: str) -> None:
+    config = load(full(option))
+    group, name = option.split("=")
+    if group in ("task", "setting"):
+        assert getattr(config, group).kind.value == name
+    if group in ("pipeline", "algorithm", "hardware", "evaluation"):
+        assert getattr(config, group).name == name
+
+
+def test_every_group_of_the_interface_is_there() -> None:
+    wanted = "task setting model supervisor pipeline algorithm hardware evaluation tracking experiment"
+    assert sorted(wanted.split()) == GROUPS
+
+
+@pytest.mark.parametrize("algorithm", ["sft", "offline_dpo", "online_dpo"])
+@pytest.mark.parametrize("model", MODELS)
+def test_paper_runs_have_the_papers_training_settings(model: str, algorithm: str) -> None:
+    config = load([*PAPER, f"model={model}", f"algorithm={algorithm}", f"hardware={MODELS[model]}"])
+    sft = config.algorithm.sft
+    assert (sft.learning_rate, sft.schedule, sft.warmup_steps, sft.epochs) == (7e-6, Schedule.linear, 20, 3)
+    assert (sft.weight_decay, sft.adam_beta1, sft.adam_beta2, sft.max_length) == (0.1, 0.9, 0.95, 8192)
+    assert sft.global_batch_size == (512 if config.hardware.nodes == 8 else 128)
+    assert config.hardware.strategy is Strategy.zero3
+    assert config.hardware.precision is Precision.bf16
+    assert config.hardware.devices * config.hardware.nodes == (64 if "h800" in config.hardware.name else 8)
+    if algorithm == "sft":
+        assert not hasattr(config.algorithm, "dpo")
+        return
+    dpo = config.algorithm.dpo  # type: ignore[attr-defined]
+    assert (dpo.learning_rate, dpo.schedule, dpo.warmup_steps, dpo.warmup_ratio) == (5e-7, Schedule.cosine, None, 0.1)
+    assert (dpo.global_batch_size, dpo.epochs, dpo.beta, dpo.max_length, dpo.save_every) == (64, 2, 0.3, 4096, 200)
+    if algorithm == "online_dpo":
+        assert config.algorithm.temperature == 0.8  # type: ignore[attr-defined]
+        assert config.algorithm.reference is Reference.sft  # type: ignore[attr-defined]
+
+
+def test_paper_pipeline_has_the_papers_thresholds() -> None:
+    pipeline = load(["pipeline=paper"]).pipeline
+    assert pipeline.self_instruct.rewrites_per_seed == 100
+    assert pipeline.self_instruct.limit is None
+    assert pipeline.cross_verify.case_threshold == pipeline.cross_verify.function_threshold == 0.5
+    assert pipeline.nli.judge.value == "mdeberta"
+    assert pipeline.nli.drop == ["contradiction"]
+    assert pipeline.queries.source.value == "sharegpt"
+    assert pipeline.queries.per_instruction == 16
+    assert pipeline.respond.samples == 8
+    assert pipeline.verify_responses.threshold == 0.5
+    assert pipeline.score.threshold == 8.0
+    assert pipeline.preference.chosen_threshold == 0.5
+    assert pipeline.preference.instruction_level
+
+
+def test_the_default_runs_anywhere() -> None:
+    config = load()
+    assert (config.model.name, config.hardware.name, config.pipeline.name) == ("smollm2_135m", "cpu", "demo")
+    assert isinstance(config.supervisor, schemas.RecordedSupervisor)
+    assert config.name == "demo"
+
+
+def test_environment_sets_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOIF_CACHE", "~/elsewhere")
+    monkeypatch.setenv("AUTOIF_DATA_DIR", "/data")
+    config = load()
+    assert config.paths.cache == str(Path.home() / "elsewhere")
+    assert config.evaluation.data_dir == "/data"
+    monkeypatch.delenv("AUTOIF_DATA_DIR")
+    assert load().evaluation.data_dir is None
+
+
+def test_the_written_configuration_is_whole_and_resolved() -> None:
+    text = dump(load(["model=qwen2_7b", "algorithm=sft"]))
+    assert "global_batch_size: 128" in text
+    assert "${" not in text
+    assert "???" not in text
+
+
+def _dataclasses(kind: type) -> set[type]:
+    found = {kind}
+    for name in dir(schemas):
+        candidate = getattr(schemas, name)
+        if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
+            found.add(candidate)
+    return found
+
+
+def test_every_field_is_read_outside_its_declaration() -> None:
+    files = [ROOT / "run.py", *(ROOT / "autoif").rglob("*.py"), *(ROOT / "evaluation").rglob("*.py")]
+    checks = {"config.py", "api.py", "validate.py"}  # declaring or checking a value is not using it
+    read = {
+        node.attr
+        for file in files
+        if file.name not in checks
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+    unread = {
+        f"{kind.__name__}.{field.name}"
+        for kind in _dataclasses(RunConfig)
+        for field in dataclasses.fields(kind)
+        if field.name not in read
+    }
+    assert not unread
