@@ -44,7 +44,7 @@ class StepRow(msgspec.Struct):
 
 @dataclass(slots=True)
 class StageView:
-    """One stage as the report sees it. ``manifest`` is None when it is not done; ``problem`` says why it is unreadable."""
+    """One stage as the report sees it. ``manifest``: None when it is not done; ``problem``: why it is unreadable."""
 
     name: str
     title: str

@@ -90,5 +90,5 @@ def _inside(tally: Tally, before: Tally) -> Iterator[str]:
         (tally.cases, before.cases, "cases"),
         (tally.alive, before.alive or tally.responses, "responses"),
     ):
-        if now or earlier:
+        if now:
             yield f"{count(now)} of {count(earlier)} {noun}" if now < earlier else f"{count(now)} {noun}"

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.resources import files
 
-from autoif.report.style import STYLE
 from autoif.report.text import clip, count, escape, line
 
 TEXT_LIMIT = 4000
 """Characters shown of one text."""
 FOLD_CHARS, FOLD_LINES = 420, 9
 """Longer texts are folded."""
+
+
+@cache
+def style() -> str:
+    """The style sheet that every page carries."""
+    return files("autoif.report").joinpath("style.css").read_text(encoding="utf-8")
 
 
 def document(title: str, header: str, body: str, links: Sequence[tuple[str, str]], footer: str) -> str:
@@ -22,7 +29,8 @@ def document(title: str, header: str, body: str, links: Sequence[tuple[str, str]
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f'<link rel="icon" href="data:,">\n<title>{escape(line(title))}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n'
+        f'<link rel="icon" href="data:,">\n<title>{escape(line(title))}</title>\n'
+        f"<style>{style()}</style>\n</head>\n<body>\n"
         f"<header>{header}</header>\n<nav><div>{nav}</div></nav>\n<main>\n{body}\n</main>\n<footer>{footer}</footer>\n"
         "</body>\n</html>\n"
     )
@@ -38,7 +46,7 @@ def section(key: str, title: str, about: str, *parts: str) -> str:
 
 
 def text_block(text: str, kind: str = "prose", fold: bool = True) -> str:
-    """Model text, bounded, isolated from the page's direction, folded when long. ``kind``: prose or code."""
+    """Model text, bounded, isolated from the page's direction, folded when long. ``kind``: prose, code or plain."""
     head, more = clip(text, TEXT_LIMIT)
     tail = f'<p class="small">… {count(more)} more characters</p>' if more else ""
     block = f'<pre class="{kind}" dir="auto">{escape(head)}</pre>{tail}'

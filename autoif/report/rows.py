@@ -27,6 +27,13 @@ from autoif.report.text import count, escape
 FUNCTIONS_SHOWN, CASES_SHOWN, RESPONSES_SHOWN = 2, 4, 4
 
 
+def items(rows: Sequence[tuple[Row, str]], dropped: bool = False) -> str:
+    """Cards of (record, detail); short ones stand beside each other."""
+    short = all(isinstance(row, Instruction | Query | Case | Prompt | Reply) for row, _ in rows)
+    cards = "".join(item(row, detail, dropped) for row, detail in rows)
+    return f'<div class="{"cards" if short else ""}">{cards}</div>'
+
+
 def item(row: Row, detail: str = "", dropped: bool = False) -> str:
     """A record as a card. ``detail``: the evidence for a dropped one."""
     head = f'<p class="small">{escape(detail)}</p>' if detail else ""
@@ -36,7 +43,7 @@ def item(row: Row, detail: str = "", dropped: bool = False) -> str:
 def _body(row: Row) -> str:
     match row:
         case Instruction():
-            return text_block(row.text) + tag(row.origin)
+            return text_block(row.text, "plain") + tag(row.origin)
         case Verifier():
             return _verifier(row)
         case Function():
@@ -44,7 +51,7 @@ def _body(row: Row) -> str:
         case Case():
             return _case(row)
         case Query():
-            return text_block(row.text) + tag(row.source)
+            return text_block(row.text, "plain") + tag(row.source)
         case Prompt():
             return text_block(row.text) + tag(_plural(len(row.functions), "function"))
         case Reply():
@@ -80,27 +87,33 @@ def _score(value: float | None) -> str:
 
 
 def _verifier(row: Verifier) -> str:
-    parts = [text_block(row.instruction.text)]
-    parts += [labelled("function", _function(function)) for function in row.functions[:FUNCTIONS_SHOWN]]
-    parts.append(_more(len(row.functions), FUNCTIONS_SHOWN, "function"))
-    if row.cases:
-        cases = "".join(_case(row.cases[i]) for i in spread(len(row.cases), CASES_SHOWN))
-        parts.append(labelled("cases", cases) + _more(len(row.cases), CASES_SHOWN, "case"))
-    return "".join(parts)
+    functions = "".join(_function(function) for function in row.functions[:FUNCTIONS_SHOWN])
+    functions += _more(len(row.functions), FUNCTIONS_SHOWN, "function")
+    cases = "".join(_case(row.cases[i]) for i in spread(len(row.cases), CASES_SHOWN))
+    cases += _more(len(row.cases), CASES_SHOWN, "case")
+    columns = [
+        f"<div>{labelled(name, content)}</div>"
+        for name, content in (("functions", functions), ("cases", cases))
+        if content
+    ]
+    return f'{text_block(row.instruction.text, "plain strong")}<div class="pair">{"".join(columns)}</div>'
 
 
 def _function(function: Function) -> str:
-    parts = [text_block(function.code, "code", fold=len(function.code) > 1500), _accuracy(function.accuracy)]
+    marks = _accuracy(function.accuracy)
     if function.nli:
-        parts.append(tag(function.nli, "no" if function.nli == "contradiction" else "ok"))
+        marks += tag(function.nli, "no" if function.nli == "contradiction" else "ok")
+    parts = [text_block(function.code, "code", fold=len(function.code) > 1500), marks]
     if function.back_translation:
-        parts.append(labelled("read back as", text_block(function.back_translation)))
+        parts.append(labelled("read back as", text_block(function.back_translation, "plain")))
     return "".join(parts)
 
 
 def _case(case: Case) -> str:
     expected = tag("must pass", "ok") if case.expected else tag("must fail", "no")
-    return f"<div>{expected} {_accuracy(case.accuracy)}{text_block(case.input)}</div>"
+    return (
+        f'<div class="case"><div>{expected} {_accuracy(case.accuracy)}</div><div>{text_block(case.input)}</div></div>'
+    )
 
 
 def _outcomes(outcomes: Sequence[str]) -> str:

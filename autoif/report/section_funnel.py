@@ -39,15 +39,17 @@ def _step(step: FunnelStep, widest: int) -> str:
         corners = f"{50 - above / 2:.2f},0 {50 + above / 2:.2f},0 {50 + below / 2:.2f},40 {50 - below / 2:.2f},40"
         return f'<polygon class="{kind}" points="{corners}"/>'
 
-    hover = f"{step.title}: {count(step.entered)} in, {count(step.kept)} kept"
+    hover = escape(f"{step.title}: {count(step.entered)} in, {count(step.kept)} kept")
     inner = f"<small>{escape(', '.join(step.inside))}</small>" if step.inside else ""
     chips = "".join(_reason(group) for group in (*step.dropped, *step.parts)[:5])
+    drawing = shape("in", entered, max(entered, kept)) + shape("out", entered, kept)
+    svg = '<svg viewBox="0 0 100 40" preserveAspectRatio="none" role="img"'
     return (
         f'<div class="step"><div class="what"><b>{escape(step.title)}</b><small>{escape(step.about)}</small>{inner}'
         f'<div class="chips">{chips}</div></div>'
-        f'<div class="shape"><svg viewBox="0 0 100 40" preserveAspectRatio="none" role="img" aria-label="{escape(hover)}"><title>{escape(hover)}</title>'
-        f"{shape('in', entered, max(entered, kept) if kept > entered else entered)}{shape('out', entered, kept)}</svg></div>"
-        f'<div class="outnum"><b>{count(step.kept)}</b><small>of {count(step.entered)}</small><small>{step.share}</small></div></div>'
+        f'<div class="shape">{svg} aria-label="{hover}"><title>{hover}</title>{drawing}</svg></div>'
+        f'<div class="outnum"><b>{count(step.kept)}</b><small>of {count(step.entered)}</small>'
+        f"<small>{step.share}</small></div></div>"
     )
 
 

@@ -63,7 +63,8 @@ def _forest_row(measure: Measure, names: list[str], top: float, lines: str) -> s
         )
     return (
         f'<div class="row"><div class="name"><b>{escape(benchmark_name(measure.benchmark))}</b>{sample}'
-        f'<small>{escape(about)}</small></div><div class="track">{lines}{"".join(marks)}</div><div class="diff">{diff}</div></div>'
+        f'<small>{escape(about)}</small></div><div class="track">{lines}{"".join(marks)}</div>'
+        f'<div class="diff">{diff}</div></div>'
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from autoif.records import EvaluationItem
 from autoif.report.collect import Pairing, Report, StageView
 from autoif.report.page import details, labelled, section, tag, text_block
-from autoif.report.rows import item
+from autoif.report.rows import items
 from autoif.report.summary import benchmark_name, metric_name
-from autoif.report.text import count, escape, percent, signed
+from autoif.report.text import count, escape, signed
 
 
 def answers(report: Report) -> str:
@@ -34,10 +34,10 @@ def _pairing(pairing: Pairing) -> str:
     legend = "".join(f'<span><i class="key {tone}"></i>{label} {count(n)}</span>' for tone, label, n in moves)
     cards = "".join(_side_by_side(pairing, base, trained) for base, trained in pairing.shown)
     heading = f"{benchmark_name(pairing.benchmark)}: {metric_name(pairing.metric)}, {count(total)} prompts"
-    net = pairing.counts.get((False, True), 0) - pairing.counts.get((True, False), 0)
+    net = signed(pairing.counts.get((False, True), 0) - pairing.counts.get((True, False), 0), 0)
     return (
         f'<h3>{escape(heading)}</h3><div class="moves">{bar}</div>'
-        f'<p class="legend">{legend}<span>net {signed(net, 0)} ({percent(abs(net) / total if total else 0)} of prompts)</span></p>'
+        f'<p class="legend">{legend}<span>net {net}</span></p>'
         + details(f"{len(pairing.shown)} prompts with both answers", cards, open_=pairing.benchmark == "heldout")
     )
 
@@ -61,10 +61,10 @@ def samples(report: Report) -> str:
 
 def _stage_samples(stage: StageView) -> str:
     groups = [group for group in stage.samples.rejected if group.rows]
-    kept = "".join(item(row) for row in stage.samples.kept)
-    body = [f"<h3>Kept</h3>{kept}"] if kept else []
+    kept = items([(row, "") for row in stage.samples.kept])
+    body = [f"<h3>Kept</h3>{kept}"] if stage.samples.kept else []
     for group in groups:
-        rows = "".join(item(row, detail, dropped=True) for row, detail in group.rows)
+        rows = items(group.rows, dropped=True)
         body.append(f"<h3>Dropped: {escape(group.reason.replace('_', ' '))} ({count(group.count)})</h3>{rows}")
     kept_count = stage.manifest.kept if stage.manifest else 0
     dropped = sum(group.count for group in stage.samples.rejected)

@@ -59,7 +59,7 @@ def _chart(trainings: list[Training], title: str, names: list[str]) -> str:
             title=title.replace("_", " "),
             series=series,
             marks=[(float(start), f"iteration {i + 2}") for i, start in enumerate(_starts(trainings)[1:])],
-            note=_ends(values) if len(series) == 1 else "",
+            note=_note(title, values) if len(series) == 1 else "",
             zero=title in ("margin", "rewards"),
         )
     )
@@ -79,8 +79,10 @@ def _segments(trainings: list[Training], name: str) -> list[list[tuple[float, fl
     return segments
 
 
-def _ends(values: list[float]) -> str:
-    """First and last tenth, averaged: what a curve came to without its noise."""
+def _note(title: str, values: list[float]) -> str:
+    """What a curve came to without its noise: the means of its first and last tenth; of the learning rate, the peak."""
+    if title == "learning_rate" and values:
+        return f"peak {number(max(values))}"
     if len(values) < 2:
         return ""
     tenth = max(1, len(values) // 10)
