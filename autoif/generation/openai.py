@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from autoif.config import OpenAISupervisor
-from autoif.errors import EngineError, MissingExtraError
+from autoif.errors import EngineError
 from autoif.generation.base import Answer, Completion, Failure, Request
 from autoif.generation.scheduling import in_order
 from autoif.records import digest
@@ -58,10 +58,6 @@ class OpenAIGenerator:
     """A streaming engine (see :mod:`autoif.generation.scheduling`) and a generator in its own right."""
 
     def __init__(self, config: OpenAISupervisor) -> None:
-        try:
-            import openai  # noqa: F401
-        except ImportError:
-            raise MissingExtraError("openai", "openai") from None
         self.identity = identity(config)
         self.concurrency = config.concurrency
         self._config = config
@@ -96,21 +92,27 @@ class OpenAIGenerator:
 
     def _start(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            import httpx
-            import openai
-
-            limits = httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency)
-            self._client = openai.AsyncOpenAI(
-                api_key=self._key,
-                base_url=self._config.base_url,
-                timeout=self._config.timeout_seconds,
-                max_retries=0,
-                http_client=openai.DefaultAsyncHttpxClient(limits=limits, timeout=self._config.timeout_seconds),
-            )
+            self._client = self._connect()
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="autoif-openai", daemon=True)
             self._thread.start()
         return self._loop
+
+    def _connect(self) -> Any:
+        import importlib.util
+
+        import openai
+
+        # aiohttp's transport carries about twice the requests per second; the package falls back to its own.
+        fast = importlib.util.find_spec("aiohttp") is not None and hasattr(openai, "DefaultAioHttpClient")
+        http_client = openai.DefaultAioHttpClient() if fast else openai.DefaultAsyncHttpxClient()
+        return openai.AsyncOpenAI(
+            api_key=self._key,
+            base_url=self._config.base_url,
+            timeout=self._config.timeout_seconds,
+            max_retries=0,
+            http_client=http_client,
+        )
 
     async def answer(self, request: Request) -> Answer:
         """One answer, retries included. Raises EngineError when no retry helps."""
