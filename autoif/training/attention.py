@@ -1,0 +1,121 @@
+"""Attention over packed sequences: each token sees its own sequence alone, and no padding is computed.
+
+Registered with transformers under :data:`PACKED`. On CUDA with 16-bit tensors one variable-length flash kernel does
+all sequences; elsewhere scaled-dot-product attention runs sequence by sequence, which costs little because all other
+layers work on the whole pack. A sequence may share a prefix that stands earlier in the pack (a pair's prompt): its
+keys and values are read from there, so only attention itself is computed twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+PACKED = "autoif_packed"
+
+
+class Segments(msgspec.Struct, frozen=True, eq=False):
+    """Layout of a pack. ``spans[i]``: [start, stop) of sequence i's own tokens, in order and without gaps;
+    ``prefixes[i]``: [start, stop) of the tokens before them that it shares, or None."""
+
+    spans: tuple[tuple[int, int], ...]
+    prefixes: tuple[tuple[int, int] | None, ...]
+    gather: Tensor | None = None
+    """CUDA only: [M] flat indices of all sequences with their prefixes repeated."""
+    keep: Tensor | None = None
+    """CUDA only: [N] which of those M outputs are the pack's tokens."""
+    bounds: Tensor | None = None
+    """CUDA only: [S + 1] cumulative lengths, int32."""
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence, prefix included."""
+        return max(_length(span, prefix) for span, prefix in zip(self.spans, self.prefixes, strict=True))
+
+    def to(self, device: torch.device) -> Segments:
+        """The layout for ``device``; index tensors are only needed by the CUDA kernel."""
+        if device.type != "cuda":
+            return self
+        gather: list[int] = []
+        keep: list[int] = []
+        bounds = [0]
+        for (start, stop), prefix in zip(self.spans, self.prefixes, strict=True):
+            gather += range(*prefix) if prefix else ()
+            keep += range(len(gather), len(gather) + stop - start)
+            gather += range(start, stop)
+            bounds.append(len(gather))
+        return msgspec.structs.replace(
+            self,
+            gather=torch.tensor(gather, device=device),
+            keep=torch.tensor(keep, device=device),
+            bounds=torch.tensor(bounds, dtype=torch.int32, device=device),
+        )
+
+
+def _length(span: tuple[int, int], prefix: tuple[int, int] | None) -> int:
+    return span[1] - span[0] + (prefix[1] - prefix[0] if prefix else 0)
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    *,
+    segments: Segments,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention inside each sequence.
+
+    Args:
+        query: [1, heads, N, size]; key, value: [1, key heads, N, size].
+        segments: the layout of the N tokens.
+
+    Returns:
+        [1, N, heads, size] and None (no attention weights).
+    """
+    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
+        return _flash(query, key, value, segments, scaling), None
+    outputs = []
+    for (start, stop), prefix in zip(segments.spans, segments.prefixes, strict=True):
+        if start == stop:
+            continue
+        q, k, v = (_rows(tensor, start, stop, prefix) for tensor in (query, key, value))
+        out = scaled_dot_product_attention(q, k, v, None, dropout, is_causal=True, scale=scaling, enable_gqa=True)
+        outputs.append(out[:, :, -(stop - start) :])
+    return torch.cat(outputs, dim=2).transpose(1, 2), None
+
+
+def _rows(tensor: Tensor, start: int, stop: int, prefix: tuple[int, int] | None) -> Tensor:
+    own = tensor[:, :, start:stop]
+    return own if prefix is None else torch.cat((tensor[:, :, prefix[0] : prefix[1]], own), dim=2)
+
+
+def _flash(query: Tensor, key: Tensor, value: Tensor, segments: Segments, scaling: float | None) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    assert segments.gather is not None and segments.keep is not None and segments.bounds is not None
+    shared = any(segments.prefixes)
+    q, k, v = (t[0].transpose(0, 1) for t in (query, key, value))
+    if shared:
+        q, k, v = q[segments.gather], k[segments.gather], v[segments.gather]
+    longest, bounds = segments.longest, segments.bounds
+    out = varlen_attn(
+        q, k, v, bounds, bounds, longest, longest, scale=scaling, window_size=(-1, 0), enable_gqa=True
+    )
+    assert isinstance(out, Tensor)
+    return (out[segments.keep] if shared else out).unsqueeze(0)
+
+
+def register() -> None:
+    """Make :data:`PACKED` known to transformers. It takes no mask, so none is built."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(PACKED, packed_attention)

@@ -1,0 +1,145 @@
+"""Datasets in memory as token arrays, and the loader that walks a plan.
+
+A rank loads all rows (4 bytes a token) and computes only its own micro-batches; a resumed run starts the walk at the
+step its checkpoint names, so data order needs no saved state.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from autoif.errors import DataError
+from autoif.records import PreferencePair, SftExample, read_records
+from autoif.training.batches import MicroBatch, pair_batch, sft_batch
+from autoif.training.chat import Chat, Encoded, EncodedPair
+from autoif.training.job import Job, Techniques
+from autoif.training.plan import Plan, Step
+
+
+class Data(Protocol):
+    """What the loop needs of a dataset; lists are indexed alike.
+
+    ``lengths``: tokens a row costs (both answers of a pair). ``learnt``: tokens it is trained on. ``dropped``: rows
+    that truncation left nothing of. ``truncated``: rows that were cut.
+    """
+
+    ids: list[str]
+    lengths: list[int]
+    learnt: list[int]
+    dropped: int
+    truncated: int
+
+    def batch(self, indices: tuple[int, ...]) -> MicroBatch:
+        """The rows as one micro-batch."""
+        ...
+
+
+class SftData:
+    """Conversations."""
+
+    def __init__(self, path: Path, chat: Chat, max_length: int, techniques: Techniques) -> None:
+        self.ids: list[str] = []
+        self.rows: list[Encoded] = []
+        self.dropped = self.truncated = 0
+        self.techniques = techniques
+        for example in read_records(path, SftExample):
+            row = chat.conversation(example.messages, max_length)
+            if row is None:
+                self.dropped += 1
+                continue
+            self.truncated += len(row.tokens) == max_length and row.tokens[-1] not in chat.ends
+            self.ids.append(example.id)
+            self.rows.append(Encoded(array("i", row.tokens), bytes(row.labels)))
+        self.lengths = [len(row.tokens) for row in self.rows]
+        self.learnt = [sum(row.labels) - bool(row.labels[0]) for row in self.rows]
+
+    def batch(self, indices: tuple[int, ...]) -> MicroBatch:
+        rows = [self.rows[i] for i in indices]
+        return sft_batch([self.ids[i] for i in indices], rows, indices, self.techniques.packing)
+
+
+class PairData:
+    """Preference pairs."""
+
+    def __init__(self, path: Path, chat: Chat, max_length: int, techniques: Techniques) -> None:
+        self.ids: list[str] = []
+        self.rows: list[EncodedPair] = []
+        self.dropped = self.truncated = 0
+        self.techniques = techniques
+        for pair in read_records(path, PreferencePair):
+            row = chat.pair(pair.prompt, pair.chosen, pair.rejected, max_length)
+            if row is None:
+                self.dropped += 1
+                continue
+            self.truncated += any(answer[-1] not in chat.ends for answer in (row.chosen, row.rejected))
+            self.ids.append(pair.id)
+            self.rows.append(EncodedPair(*(array("i", t) for t in (row.prompt, row.chosen, row.rejected))))
+        self.learnt = [len(row.chosen) + len(row.rejected) for row in self.rows]
+        self.lengths = [2 * len(row.prompt) + n for row, n in zip(self.rows, self.learnt, strict=True)]
+
+    def batch(self, indices: tuple[int, ...]) -> MicroBatch:
+        rows = [self.rows[i] for i in indices]
+        names = [self.ids[i] for i in indices]
+        return pair_batch(names, rows, indices, self.techniques.packing, self.techniques.share_prompt)
+
+
+def load_data(job: Job, chat: Chat) -> SftData | PairData:
+    """Read and tokenise the job's rows.
+
+    Raises:
+        DataError: when no row is left to train on.
+    """
+    kind = PairData if job.preference else SftData
+    data = kind(Path(job.data), chat, job.training.max_length, job.techniques)
+    if not data.ids:
+        raise DataError(
+            f"{job.data}: none of the {data.dropped} rows has room for an answer within max_length="
+            f"{job.training.max_length} tokens: raise it"
+        )
+    return data
+
+
+def make_plan(job: Job, data: Data) -> Plan:
+    """The job's steps over ``data``."""
+    return Plan(
+        data.lengths,
+        global_batch=job.training.global_batch_size,
+        micro_batch=job.hardware.micro_batch_size,
+        world=job.world,
+        epochs=job.training.epochs,
+        seed=job.seed,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """This rank's micro-batches from optimizer step ``start`` on; ``len`` counts those before it too, as Lightning
+    expects of a loader that resumes."""
+
+    plan: Plan
+    data: Data
+    rank: int = 0
+    start: int = 0
+    only_first_epoch: bool = False
+
+    def __len__(self) -> int:
+        steps = self.plan.steps_per_epoch if self.only_first_epoch else self.plan.steps
+        return steps * self.plan.accumulation
+
+    def __iter__(self) -> Iterator[MicroBatch]:
+        steps = self.plan.epoch(0) if self.only_first_epoch else iter(self.plan)
+        for step in islice(steps, self.start, None):
+            yield from self._step(step)
+
+    def _step(self, step: Step) -> Iterator[MicroBatch]:
+        learnt = sum(self.data.learnt[i] for i in step.indices)
+        for ranks in step.micro:
+            batch = self.data.batch(ranks[self.rank])
+            yield msgspec.structs.replace(batch, step_learnt=learnt, step_rows=len(step.indices))

@@ -1,0 +1,99 @@
+"""Losses as pure functions of log-probabilities, and the one place that turns hidden states into them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+MAX_LOGITS = 1 << 27
+"""Logits held at once (L × V): 512 MiB in fp32. Larger batches go in chunks that backward computes again."""
+
+
+def sft_loss(log_probs: Tensor, normalizer: float) -> Tensor:
+    """Cross-entropy on the learnt tokens: −Σ log π(y_t | x, y_<t) / ``normalizer``.
+
+    Args:
+        log_probs: [L] of this micro-batch's learnt tokens.
+        normalizer: learnt tokens of the whole global batch, so accumulation is exact
+            (https://github.com/huggingface/transformers/pull/34191 shows what goes wrong otherwise).
+
+    Returns:
+        Scalar: this micro-batch's share of the batch's mean.
+    """
+    return -log_probs.sum() / normalizer
+
+
+def dpo_loss(
+    policy_chosen: Tensor,
+    policy_rejected: Tensor,
+    reference_chosen: Tensor,
+    reference_rejected: Tensor,
+    beta: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sigmoid DPO loss, equation 7 of https://arxiv.org/abs/2305.18290.
+
+    Args:
+        policy_chosen, …: [P] summed log-probabilities of the answers, in nats.
+        beta: strength of the pull towards the reference.
+
+    Returns:
+        losses [P]; rewards of the chosen and of the rejected answers [P], β · log(π/π_ref), without gradient.
+    """
+    chosen, rejected = beta * (policy_chosen - reference_chosen), beta * (policy_rejected - reference_rejected)
+    return -logsigmoid(chosen - rejected), chosen.detach(), rejected.detach()
+
+
+def sum_by_sequence(log_probs: Tensor, owner: Tensor, sequences: int) -> Tensor:
+    """Sum token log-probabilities [L] to sequences [S]; ``owner`` [L] says which one each token belongs to."""
+    return torch.zeros(sequences, dtype=log_probs.dtype, device=log_probs.device).index_add(0, owner, log_probs)
+
+
+def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
+    """log softmax(logits)[target], the plain way: [L, V], [L] → [L], fp32, in nats."""
+    return torch.log_softmax(logits.float(), dim=-1).gather(1, targets[:, None])[:, 0]
+
+
+def fused_token_log_probs(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """:func:`token_log_probs` of hidden · weightᵀ: [L, H], [V, H], [L] → [L].
+
+    One [L, V] buffer instead of three: backward turns the logits into their gradient in place. Above
+    :data:`MAX_LOGITS` entries it works chunk by chunk and computes the logits again in backward.
+    """
+    if torch.is_autocast_enabled(hidden.device.type):
+        dtype = torch.get_autocast_dtype(hidden.device.type)
+        hidden, weight = hidden.to(dtype), weight.to(dtype)
+    rows = max(1, MAX_LOGITS // weight.shape[0])
+    if hidden.shape[0] <= rows:
+        return _apply(hidden, weight, targets, False)
+    chunks = zip(hidden.split(rows), targets.split(rows), strict=True)
+    return torch.cat([_apply(h, weight, t, True) for h, t in chunks])
+
+
+def _apply(hidden: Tensor, weight: Tensor, targets: Tensor, recompute: bool) -> Tensor:
+    result: Tensor = _TokenLogProbs.apply(hidden, weight, targets, recompute)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _TokenLogProbs(torch.autograd.Function):
+    """y = z_target − logsumexp(z), z = h·Wᵀ; so dz = g · (onehot − softmax(z)), dh = dz·W, dW = dzᵀ·h."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, recompute: bool) -> Tensor:
+        logits = (hidden @ weight.T).float()
+        total = torch.logsumexp(logits, dim=-1)
+        ctx.save_for_backward(hidden, weight, targets, total)
+        ctx.logits = None if recompute else logits
+        return logits.gather(1, targets[:, None])[:, 0] - total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        hidden, weight, targets, total = ctx.saved_tensors
+        logits = (hidden @ weight.T).float() if ctx.logits is None else ctx.logits
+        ctx.logits = None
+        logits.sub_(total[:, None]).exp_().mul_(-grad[:, None])
+        logits.scatter_add_(1, targets[:, None], grad[:, None])
+        logits = logits.to(hidden.dtype)
+        return logits @ weight, logits.T @ hidden, None, None

@@ -1,0 +1,90 @@
+"""The training process: ``python -m autoif.training.main job.json``. One job, one process (or torchrun's ranks).
+
+Errors for people go to the job's ``error.txt``; everything else is in the log that the parent keeps.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from autoif.errors import AutoifError, EngineError
+from autoif.training.job import Job, read_job
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job; exit code 0, or 1 with ``error.txt`` written."""
+    die_with_parent()
+    path = Path(arguments[0])
+    job = read_job(path)
+    if job.world > 1 and "RANK" not in os.environ:
+        os.execv(sys.executable, torchrun(job, path))
+    try:
+        from autoif.training.run import run
+
+        run(job)
+        return 0
+    except AutoifError as error:
+        kind, message = ("DataError" if type(error).__name__ == "DataError" else "EngineError"), str(error)
+    except Exception as error:
+        traceback.print_exc()
+        kind, message = "EngineError", explain(job, error)
+    if not job.error.exists():
+        job.error.write_text(f"{kind}: {message}")
+    return 1
+
+
+def explain(job: Job, error: Exception) -> str:
+    """One line for an error that is not one of ours."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+        return (
+            f"out of memory in training ({text[:120]}): set hardware.micro_batch_size below "
+            f"{job.hardware.micro_batch_size}, training max_length below {job.training.max_length}, "
+            "hardware.activation_checkpointing=true, or a higher ZeRO stage"
+        )
+    if isinstance(error, OSError) and error.strerror:
+        return f"training cannot write ({error.strerror}: {error.filename}): free space there, then run again"
+    return f"training failed with {type(error).__name__}: {text[:300]}"
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent ends, however that happens (Linux; else a no-op)."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = os.environ.get("AUTOIF_PARENT")
+    if parent and "RANK" not in os.environ and os.getppid() != int(parent):
+        raise EngineError("the process that started this training is gone")
+
+
+def torchrun(job: Job, path: Path) -> list[str]:
+    """The command that becomes one process for each device. On several nodes the scheduler sets MASTER_ADDR and
+    NODE_RANK (Slurm: SLURM_NODEID)."""
+    node = os.environ.get("NODE_RANK", os.environ.get("SLURM_NODEID", "0"))
+    if job.hardware.nodes == 1:
+        where = ["--standalone"]
+    else:
+        port = os.environ.get("MASTER_PORT", "29500")
+        where = [f"--node-rank={node}", f"--master-addr={os.environ['MASTER_ADDR']}", f"--master-port={port}"]
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nnodes={job.hardware.nodes}",
+        f"--nproc-per-node={job.hardware.devices}",
+        *where,
+        "-m",
+        "autoif.training.main",
+        str(path),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
