@@ -10,6 +10,7 @@ journaled, so a killed run starts again at the chunk it was in; model calls insi
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -29,6 +30,24 @@ from autoif.store import Entry, Manifest, Store, StoreError, write_atomically
 
 if TYPE_CHECKING:
     from autoif.engines import Engines
+
+_DISK = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.ENOTDIR,
+        errno.EEXIST,
+    }
+)
+"""What a disk that is full, broken or not ours answers; other system errors are not the store's."""
+
+CHUNK = 256
+"""Records between two journal entries: what a killed run does again at most, model calls aside."""
 
 R = TypeVar("R", bound=Record)
 StageFunction = Callable[..., Iterable[Record | Reject]]
@@ -99,6 +118,8 @@ class Stage:
     chunk: int | None = None
     label: str = ""
     estimate: Callable[..., Estimate] = lambda *counts: Estimate(records=counts[0] if counts else 0)
+    _key: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """Computed once: a stage is reached along many paths, and each would compute all that lies before it again."""
 
     @property
     def title(self) -> str:
@@ -107,16 +128,18 @@ class Stage:
 
     def key(self, store: Store) -> dict[str, Any]:
         """All that the fingerprint covers, as plain JSON values."""
-        return {
-            "stage": self.name,
-            "version": self.version,
-            "records": RECORD_VERSION,
-            "config": identity(self.config),
-            "texts": {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in self.texts.items()},
-            "engines": identity(self.engines),
-            "seed": self.seed,
-            "inputs": [[stage.name, stage.entry(store).fingerprint] for stage in self.inputs],
-        }
+        if not self._key:
+            self._key.update(
+                stage=self.name,
+                version=self.version,
+                records=RECORD_VERSION,
+                config=identity(self.config),
+                texts={name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in self.texts.items()},
+                engines=identity(self.engines),
+                seed=self.seed,
+                inputs=[[stage.name, stage.entry(store).fingerprint] for stage in self.inputs],
+            )
+        return self._key
 
     def entry(self, store: Store) -> Entry:
         """This stage's place in ``store``."""
@@ -146,6 +169,7 @@ class _Journal:
     records_bytes: int = 0
     rejected_bytes: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     @classmethod
@@ -173,6 +197,8 @@ def run_stage(stage: Stage, store: Store, engines: Engines) -> Manifest:
         with entry.lock():
             return entry.manifest() or _run(stage, entry, store, engines)
     except OSError as error:
+        if error.errno not in _DISK:
+            raise
         raise StoreError(
             f"stage {stage.title}: cannot write {entry.path} ({error.strerror or error}): "
             "free space there or set paths.store, then run again: finished work is kept"
@@ -183,11 +209,15 @@ def _run(stage: Stage, entry: Entry, store: Store, engines: Engines) -> Manifest
     for folder in (entry.files, entry.work):
         folder.mkdir(parents=True, exist_ok=True)
     inputs = [Rows(source.entry(store), source.record) for source in stage.inputs]
-    context = Context(stage.config, engines, entry.files, entry.work, stage.seed or 0)
     journal_path = entry.work / "journal.json"
     journal = _Journal.load(journal_path) if stage.chunk else _Journal()
+    context = Context(stage.config, engines, entry.files, entry.work, stage.seed or 0, journal.facts)
     records, rejected = entry.work / "records.jsonl", entry.work / "rejected.jsonl"
     started, before = time.monotonic(), journal.seconds
+    for path, final in ((records, entry.records_path), (rejected, entry.rejected_path)):
+        # A run killed between putting its rows in place and the manifest left them there.
+        if final.exists() and not path.exists():
+            final.replace(path)
     with _reopen(records, journal.records_bytes) as keep, _reopen(rejected, journal.rejected_bytes) as drop:
         reasons = Counter(journal.rejected)
         for outputs, count in _chunks(stage, context, inputs, journal.inputs):
