@@ -45,14 +45,17 @@ def section(key: str, title: str, about: str, *parts: str) -> str:
     return f'<section id="{key}"><h2>{escape(title)}</h2>{lead}\n{content}\n</section>'
 
 
-def text_block(text: str, kind: str = "prose", fold: bool = True) -> str:
-    """Model text, bounded, isolated from the page's direction, folded when long. ``kind``: prose, code or plain."""
+def text_block(text: str, kind: str = "prose", fold: int = FOLD_CHARS) -> str:
+    """Model text, bounded, isolated from the page's direction. ``kind``: prose, code or plain.
+
+    Longer than ``fold`` characters, or of many lines, it is folded; 0 never folds.
+    """
     head, more = clip(text, TEXT_LIMIT)
     tail = f'<p class="small">… {count(more)} more characters</p>' if more else ""
     block = f'<pre class="{kind}" dir="auto">{escape(head)}</pre>{tail}'
     if not head.strip():
         return '<p class="small">(empty)</p>'
-    if not fold or (len(text) <= FOLD_CHARS and head.count("\n") < FOLD_LINES):
+    if not fold or (len(text) <= fold and (kind == "code" or head.count("\n") < FOLD_LINES)):
         return block
     size = f"{count(len(text))} characters"
     return f'<details class="long"><summary><bdi>{escape(line(head, 110))}</bdi> ({size})</summary>{block}</details>'

@@ -122,7 +122,7 @@ def provenance(report: Report) -> str:
         if noted
         else "",
         details(f"Versions, {whose}", packages),
-        details("Configuration", text_block(config_yaml(report.config), "code", fold=False)),
+        details("Configuration", text_block(config_yaml(report.config), "code", fold=0)),
     )
 
 

@@ -25,6 +25,8 @@ from autoif.report.select import Row, spread
 from autoif.report.text import count, escape
 
 FUNCTIONS_SHOWN, CASES_SHOWN, RESPONSES_SHOWN = 2, 4, 4
+CASE_CHARS = 160
+"""Longer case inputs are folded: they are many and stand in a narrow column."""
 
 
 def items(rows: Sequence[tuple[Row, str]], dropped: bool = False) -> str:
@@ -103,7 +105,7 @@ def _function(function: Function) -> str:
     marks = _accuracy(function.accuracy)
     if function.nli:
         marks += tag(function.nli, "no" if function.nli == "contradiction" else "ok")
-    parts = [text_block(function.code, "code", fold=len(function.code) > 1500), marks]
+    parts = [text_block(function.code, "code", fold=1500), marks]
     if function.back_translation:
         parts.append(labelled("read back as", text_block(function.back_translation, "plain")))
     return "".join(parts)
@@ -111,9 +113,8 @@ def _function(function: Function) -> str:
 
 def _case(case: Case) -> str:
     expected = tag("must pass", "ok") if case.expected else tag("must fail", "no")
-    return (
-        f'<div class="case"><div>{expected} {_accuracy(case.accuracy)}</div><div>{text_block(case.input)}</div></div>'
-    )
+    text = text_block(case.input, fold=CASE_CHARS)
+    return f'<div class="case"><div>{expected} {_accuracy(case.accuracy)}</div><div>{text}</div></div>'
 
 
 def _outcomes(outcomes: Sequence[str]) -> str:

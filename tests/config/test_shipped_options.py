@@ -11,6 +11,9 @@ import pytest
 from autoif import config as schemas
 from autoif.border import CONF, dump, load
 from autoif.config import Precision, Reference, RunConfig, Schedule, Strategy
+from autoif.pipeline import build
+from autoif.plan import plan
+from autoif.store import Store
 
 ROOT = CONF.parent
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
@@ -39,6 +42,31 @@ def test_option_composes_and_is_consistent(option: str) -> None:
         assert getattr(config, group).kind.value == name
     if group in ("pipeline", "algorithm", "hardware", "evaluation"):
         assert getattr(config, group).name == name
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_option_plans(option: str, recording: Path, tmp_path: Path) -> None:
+    config = load(full(option))
+    if isinstance(config.supervisor, schemas.RecordedSupervisor):
+        config.supervisor.path = str(recording)
+    stages = build(config)
+    titles = [stage.title for stage in stages]
+    assert len(set(titles)) == len(titles)
+    rows = plan(stages, Store(tmp_path))
+    assert [row.title for row in rows] == titles
+    assert sum(row.model_calls for row in rows) > 0
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_papers_runs_plan_in_both_settings(model: str) -> None:
+    supervisor = model if MODELS[model] == "h800x64" else "qwen2_72b"
+    setting = "self_alignment" if supervisor == model else "strong_to_weak"
+    chosen = [f"model={model}", f"hardware={MODELS[model]}", f"setting={setting}", f"supervisor={supervisor}"]
+    config = load([*PAPER, *chosen, "algorithm=online_dpo"])
+    rows = {row.title: row for row in plan(build(config), Store(Path("no-store")))}
+    assert rows["self_instruct"].records >= 36 * 100
+    assert rows["respond"].model_calls == 16 * 8 * rows["write_verifiers"].records
+    assert "train_dpo_3" in rows
 
 
 def test_every_group_of_the_interface_is_there() -> None:
