@@ -4,8 +4,8 @@
 
     seeds ─ self_instruct ─ write_verifiers ─ cross_verify ─ back_translate ─ nli_filter ─┐
     queries ───────────────────────────── attach_queries ─ respond ─ verify_responses ─ score ─┐
-          sft_dataset ─ train_sft ─┬─ preference_dataset ─ train_dpo                          ─┐
-                                   └─ [ sample ─ verify_samples ─ online_pairs ─ train_dpo ] × N ─┴─ evaluation ─ results
+      sft_dataset ─ train_sft ─┬─ preference_dataset ─ train_dpo                          ─┐
+                               └─ [ sample ─ verify_samples ─ online_pairs ─ train_dpo ] × N ─┴─ evaluation ─ results
 
 Each room says its own part: ``autoif/synthesis/graph.py``, ``autoif/training/graph.py``, ``evaluation/graph.py``.
 """

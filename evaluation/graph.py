@@ -18,77 +18,66 @@ IFEVAL_PROMPTS = 541
 
 
 def measurement(config: RunConfig, made: Synthesis, models: list[Stage]) -> list[Stage]:
-    """The base, the SFT and the last model on every benchmark that can be run, then results and comparisons."""
+    """Every benchmark that can be run, on the base, the SFT and the last model; none gives no stage at all."""
     runnable = {name for name, reason in evaluation.available(config.evaluation).items() if reason is None}
-    base = model_identity(config.model)
     subjects: dict[str, tuple[Stage, ...]] = {"base": (), "sft": (models[0],)}
     if len(models) > 1:
         offline = isinstance(config.algorithm, OfflineDpoAlgorithm)
         subjects["offline_dpo" if offline else "online_dpo"] = (models[-1],)
-    answered: list[Stage] = []
-    prompts: list[Stage] = []
-    if "heldout" in runnable:
-        prompts = [
-            Stage(
-                name="heldout_prompts",
-                record=Prompt,
-                function=attach_queries.heldout_prompts,
-                config=attach_queries.HeldoutPromptsConfig(
-                    limit=config.evaluation.heldout.limit, order=config.pipeline.queries.order
-                ),
-                inputs=(made.verified, made.queries),
-                texts=texts(f"prompt_{config.pipeline.queries.order.value}"),
-                seed=config.seed,
-                estimate=lambda *_: Estimate(records=config.evaluation.heldout.limit),
-            )
-        ]
-        answered += [
-            Stage(
-                name="answer_heldout",
-                label=f"answer_heldout_{subject}",
-                record=EvaluationItem,
-                function=evaluation.answer_heldout,
-                config=evaluation.heldout_config(
-                    config.evaluation, subject, base, config.pipeline.verify_responses.threshold
-                ),
-                inputs=(prompts[0], *model),
-                engines={"execution": config.execution} | ({} if model else {"model": base}),
-                seed=config.seed,
-                estimate=lambda prompts, *_: Estimate(records=prompts, model_calls=prompts),
-            )
-            for subject, model in subjects.items()
-        ]
+    prompts = [_heldout_prompts(config, made)] if "heldout" in runnable else []
+    answered = [_heldout(config, prompts[0], subject, model) for subject, model in subjects.items() if prompts]
     if "ifeval" in runnable:
-        ifeval = config.evaluation.ifeval.limit or IFEVAL_PROMPTS
-        answered += [
-            Stage(
-                name="answer_ifeval",
-                label=f"answer_ifeval_{subject}",
-                record=EvaluationItem,
-                function=evaluation.answer_ifeval,
-                config=evaluation.ifeval_config(config.evaluation, subject, base),
-                inputs=model,
-                engines={} if model else {"model": base},
-                seed=config.seed,
-                estimate=lambda *_: Estimate(records=ifeval, model_calls=ifeval),
-            )
-            for subject, model in subjects.items()
-        ]
+        answered += [_ifeval(config, subject, model) for subject, model in subjects.items()]
     if not answered:
         return []
     few = Estimate(records=2 * len(answered))
-    summaries = [
-        Stage(
-            name=name,
-            record=record,
-            function=function,
-            inputs=tuple(answered),
-            seed=config.seed,
-            estimate=lambda *_: few,
-        )
-        for name, record, function in (
-            ("results", Result, evaluation.summarise),
-            ("comparisons", Comparison, evaluation.compare),
-        )
-    ]
-    return [*prompts, *answered, *summaries]
+    summary = partial(Stage, inputs=tuple(answered), seed=config.seed, estimate=lambda *_: few)
+    results = summary(name="results", record=Result, function=evaluation.summarise)
+    comparisons = summary(name="comparisons", record=Comparison, function=evaluation.compare)
+    return [*prompts, *answered, results, comparisons]
+
+
+def _heldout_prompts(config: RunConfig, made: Synthesis) -> Stage:
+    order, limit = config.pipeline.queries.order, config.evaluation.heldout.limit
+    return Stage(
+        name="heldout_prompts",
+        record=Prompt,
+        function=attach_queries.heldout_prompts,
+        config=attach_queries.HeldoutPromptsConfig(limit=limit, order=order),
+        inputs=(made.verified, made.queries),
+        texts=texts(f"prompt_{order.value}"),
+        seed=config.seed,
+        estimate=lambda *_: Estimate(records=limit),
+    )
+
+
+def _heldout(config: RunConfig, prompts: Stage, subject: str, model: tuple[Stage, ...]) -> Stage:
+    base = model_identity(config.model)
+    threshold = config.pipeline.verify_responses.threshold
+    return Stage(
+        name="answer_heldout",
+        label=f"answer_heldout_{subject}",
+        record=EvaluationItem,
+        function=evaluation.answer_heldout,
+        config=evaluation.heldout_config(config.evaluation, subject, base, threshold),
+        inputs=(prompts, *model),
+        engines={"execution": config.execution} | ({} if model else {"model": base}),
+        seed=config.seed,
+        estimate=lambda prompts, *_: Estimate(records=prompts, model_calls=prompts),
+    )
+
+
+def _ifeval(config: RunConfig, subject: str, model: tuple[Stage, ...]) -> Stage:
+    base = model_identity(config.model)
+    prompts = config.evaluation.ifeval.limit or IFEVAL_PROMPTS
+    return Stage(
+        name="answer_ifeval",
+        label=f"answer_ifeval_{subject}",
+        record=EvaluationItem,
+        function=evaluation.answer_ifeval,
+        config=evaluation.ifeval_config(config.evaluation, subject, base),
+        inputs=model,
+        engines={} if model else {"model": base},
+        seed=config.seed,
+        estimate=lambda *_: Estimate(records=prompts, model_calls=prompts),
+    )

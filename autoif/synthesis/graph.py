@@ -39,122 +39,149 @@ class Synthesis:
 
 def synthesis(config: RunConfig) -> Synthesis:
     """Instructions and verifiers, then prompts and responses, then the SFT samples. Disabled filters are left out."""
+    verifiers = _verifiers(config)
+    pool, prompts = _prompts(config, verifiers[-1])
+    answers = _answers(config, prompts)
     pipeline = config.pipeline
-    chunked = partial(Stage, seed=config.seed, chunk=CHUNK)
-    supervisor = {"supervisor": supervisor_identity(config.supervisor)}
-    execution = {"execution": config.execution}
-    functions, samples = pipeline.write_verifiers.samples, pipeline.respond.samples
-
-    stages = [
-        Stage(
-            name="self_instruct",
-            record=Instruction,
-            function=self_instruct.self_instruct,
-            config=pipeline.self_instruct,
-            texts=texts("self_instruct")
-            | {"seeds": queries.content_id(self_instruct.seeds_path(pipeline.self_instruct))},
-            engines=supervisor,
-            seed=config.seed,
-            estimate=partial(self_instruct.estimate, pipeline.self_instruct),
-        )
-    ]
-
-    def then(name: str, record: type, function: object, settings: object, **more: object) -> None:
-        stages.append(
-            chunked(name=name, record=record, function=function, config=settings, inputs=(stages[-1],), **more)
-        )
-
-    then(
-        "write_verifiers",
-        Verifier,
-        write_verifiers.write_verifiers,
-        pipeline.write_verifiers,
-        texts=texts("write_verifier"),
-        engines=supervisor,
-        estimate=partial(write_verifiers.estimate, pipeline.write_verifiers),
+    examples = Stage(
+        name="sft_dataset",
+        record=SftExample,
+        function=datasets.sft_dataset,
+        config=pipeline.sft_dataset,
+        inputs=(answers[-1],),
+        seed=config.seed,
+        chunk=CHUNK,
+        estimate=partial(datasets.estimate_sft, pipeline.sft_dataset, pipeline.respond.samples),
     )
+    stages = (*verifiers, pool, prompts, *answers, examples)
+    return Synthesis(stages, verifiers[-1], pool, prompts, answers[-1], examples)
+
+
+def _verifiers(config: RunConfig) -> list[Stage]:
+    """Instruction level (§3.1): the last stage holds the verified instructions."""
+    pipeline = config.pipeline
+    functions = pipeline.write_verifiers.samples
+    supervisor = {"supervisor": supervisor_identity(config.supervisor)}
+    seeds = {"seeds": queries.content_id(self_instruct.seeds_path(pipeline.self_instruct))}
+    first = Stage(
+        name="self_instruct",
+        record=Instruction,
+        function=self_instruct.self_instruct,
+        config=pipeline.self_instruct,
+        texts=texts("self_instruct") | seeds,
+        engines=supervisor,
+        seed=config.seed,
+        estimate=partial(self_instruct.estimate, pipeline.self_instruct),
+    )
+    verifiers = partial(Stage, record=Verifier, seed=config.seed, chunk=CHUNK)
+    stages = [
+        first,
+        verifiers(
+            name="write_verifiers",
+            function=write_verifiers.write_verifiers,
+            config=pipeline.write_verifiers,
+            inputs=(first,),
+            texts=texts("write_verifier"),
+            engines=supervisor,
+            estimate=partial(write_verifiers.estimate, pipeline.write_verifiers),
+        ),
+    ]
     if pipeline.cross_verify.enabled:
-        then(
-            "cross_verify",
-            Verifier,
-            cross_verify.cross_verify,
-            pipeline.cross_verify,
-            engines=execution,
-            estimate=partial(cross_verify.estimate, functions),
-        )
+        stages += [
+            verifiers(
+                name="cross_verify",
+                function=cross_verify.cross_verify,
+                config=pipeline.cross_verify,
+                inputs=(stages[-1],),
+                engines={"execution": config.execution},
+                estimate=partial(cross_verify.estimate, functions),
+            )
+        ]
     if pipeline.back_translate.enabled:
         by_supervisor = pipeline.nli.judge is NliJudge.supervisor
-        then(
-            "back_translate",
-            Verifier,
-            back_translate.back_translate,
-            pipeline.back_translate,
-            texts=texts("back_translate"),
-            engines=supervisor,
-            estimate=partial(back_translate.estimate, functions),
-        )
-        then(
-            "nli_filter",
-            Verifier,
-            nli_filter.nli_filter,
-            pipeline.nli,
-            texts=texts("nli") if by_supervisor else {},
-            engines=supervisor if by_supervisor else {"nli": pipeline.nli.model},
-            estimate=partial(nli_filter.estimate, pipeline.nli, functions),
-        )
-    verified = stages[-1]
+        stages += [
+            verifiers(
+                name="back_translate",
+                function=back_translate.back_translate,
+                config=pipeline.back_translate,
+                inputs=(stages[-1],),
+                texts=texts("back_translate"),
+                engines=supervisor,
+                estimate=partial(back_translate.estimate, functions),
+            )
+        ]
+        stages += [
+            verifiers(
+                name="nli_filter",
+                function=nli_filter.nli_filter,
+                config=pipeline.nli,
+                inputs=(stages[-1],),
+                texts=texts("nli") if by_supervisor else {},
+                engines=supervisor if by_supervisor else {"nli": pipeline.nli.model},
+                estimate=partial(nli_filter.estimate, pipeline.nli, functions),
+            )
+        ]
+    return stages
+
+
+def _prompts(config: RunConfig, verified: Stage) -> tuple[Stage, Stage]:
+    """The pool of user queries, and the training prompts made of them."""
+    settings = config.pipeline.queries
     pool = Stage(
         name="queries",
         record=Query,
         function=queries.load_queries,
-        config=pipeline.queries,
-        texts={"queries": queries.content_id(queries.queries_path(pipeline.queries))},
+        config=settings,
+        texts={"queries": queries.content_id(queries.queries_path(settings))},
         seed=config.seed,
-        estimate=partial(queries.estimate, pipeline.queries),
+        estimate=partial(queries.estimate, settings),
     )
-    prompts = chunked(
+    prompts = Stage(
         name="attach_queries",
         record=Prompt,
         function=attach_queries.attach_queries,
-        config=pipeline.queries,
+        config=settings,
         inputs=(verified, pool),
-        texts=texts(f"prompt_{pipeline.queries.order.value}"),
-        estimate=partial(attach_queries.estimate, pipeline.queries),
+        texts=texts(f"prompt_{settings.order.value}"),
+        seed=config.seed,
+        chunk=CHUNK,
+        estimate=partial(attach_queries.estimate, settings),
     )
-    stages += [pool, prompts]
-    then(
-        "respond",
-        Answers,
-        respond.respond,
-        pipeline.respond,
+    return pool, prompts
+
+
+def _answers(config: RunConfig, prompts: Stage) -> list[Stage]:
+    """Query level (§3.2): the last stage holds the answers that passed."""
+    pipeline = config.pipeline
+    functions, samples = pipeline.write_verifiers.samples, pipeline.respond.samples
+    supervisor = {"supervisor": supervisor_identity(config.supervisor)}
+    answers = partial(Stage, record=Answers, seed=config.seed, chunk=CHUNK)
+    responses = answers(
+        name="respond",
+        function=respond.respond,
+        config=pipeline.respond,
+        inputs=(prompts,),
         texts=texts("respond", "respond_brief"),
         engines=supervisor,
         estimate=partial(respond.estimate, samples),
     )
-    then(
-        "verify_responses",
-        Answers,
-        verify_responses.verify_responses,
-        pipeline.verify_responses,
-        engines=execution,
+    verified = answers(
+        name="verify_responses",
+        function=verify_responses.verify_responses,
+        config=pipeline.verify_responses,
+        inputs=(responses,),
+        engines={"execution": config.execution},
         estimate=partial(verify_responses.estimate, functions, samples),
     )
-    if pipeline.score.enabled:
-        then(
-            "score",
-            Answers,
-            score.score,
-            pipeline.score,
-            texts=texts("score"),
-            engines=supervisor,
-            estimate=partial(score.estimate, samples),
-        )
-    scored = stages[-1]
-    then(
-        "sft_dataset",
-        SftExample,
-        datasets.sft_dataset,
-        pipeline.sft_dataset,
-        estimate=partial(datasets.estimate_sft, pipeline.sft_dataset, samples),
+    if not pipeline.score.enabled:
+        return [responses, verified]
+    scored = answers(
+        name="score",
+        function=score.score,
+        config=pipeline.score,
+        inputs=(verified,),
+        texts=texts("score"),
+        engines=supervisor,
+        estimate=partial(score.estimate, samples),
     )
-    return Synthesis(tuple(stages), verified, pool, prompts, scored, stages[-1])
+    return [responses, verified, scored]
