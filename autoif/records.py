@@ -50,7 +50,7 @@ class Instruction(Record, frozen=True):
 class Function(Record, frozen=True):
     """A verification function ``evaluate(response) -> bool`` and what the stages found out about it.
 
-    ``accuracy``: share of the instruction's kept cases on which it is right, in [0, 1] (cross verification).
+    ``accuracy``: share of the instruction's cases on which it is right, in [0, 1] (cross verification).
     ``back_translation``: the instruction as a model reads it out of the code; ``nli``: its label.
     """
 
@@ -152,6 +152,24 @@ class PreferencePair(Record, frozen=True):
     rejected_accuracy: float
 
 
+class TrainStep(Record, frozen=True):
+    """One optimizer step of the training curve; equal runs give equal rows, so no times stand here.
+
+    ``epoch``: epochs done after the step. ``loss``: mean over the global batch (SFT: per response token, in nats; DPO:
+    per pair). ``grad_norm``: before clipping. ``tokens``: tokens of the step's sequences, prompts included, a pair's
+    prompt counted for both answers. ``metrics``: the algorithm's own means over the global batch (DPO: margin,
+    accuracy, chosen_reward, rejected_reward).
+    """
+
+    step: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    tokens: int
+    metrics: dict[str, float] = {}
+
+
 class Result(Record, frozen=True):
     """One measured number with its interval: ``low``..``high`` is the 95% interval, ``n`` the items behind it."""
 
@@ -194,6 +212,7 @@ class EvaluationItem(Record, frozen=True):
 
     ``parts``: metrics that are judged part by part (IFEval's instructions, questions of a checklist): their mean is
     over all parts of all items. ``labels``: what the parts, or the item, are about (instruction types, categories).
+    ``judge``: the model that judged, where one did.
     """
 
     id: str
@@ -204,6 +223,7 @@ class EvaluationItem(Record, frozen=True):
     scores: dict[str, float]
     parts: dict[str, tuple[float, ...]] = {}
     labels: tuple[str, ...] = ()
+    judge: str | None = None
     detail: str = ""
 
 
