@@ -27,7 +27,7 @@ _METRICS = {"flexible-extract": "flexible_extract", "strict-match": "strict_matc
 
 def questions(path: Path) -> list[Question]:
     """The benchmark's prompts in order. Raises :class:`DataError` for a file that isn't GSM8K's."""
-    found = []
+    found: list[Question] = []
     for line, row in read_jsonl(path, "question", "answer"):
         if "#### " not in row["answer"]:
             raise DataError(f"{path}:{line}: the answer does not end with '#### <number>'")

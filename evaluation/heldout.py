@@ -34,16 +34,16 @@ def score(
     would reward a model for answers that break the functions."""
     pairs = iter(answered)
     while batch := list(islice(pairs, _BATCH)):
-        groups = [(prompt.functions, [text(answer)]) for prompt, answer in batch]
-        for (prompt, answer), results in zip(batch, matrices(engine, groups), strict=True):
-            yield _item(prompt, answer, results, model, threshold)
+        groups = [(prompt.functions, [text(reply)]) for prompt, reply in batch]
+        for (prompt, reply), results in zip(batch, matrices(engine, groups), strict=True):
+            yield _item(prompt, reply, results, model, threshold)
 
 
-def _item(prompt: Prompt, answer: Answer, results: list[JobResult], model: str, threshold: float) -> EvaluationItem:
+def _item(prompt: Prompt, reply: Answer, results: list[JobResult], model: str, threshold: float) -> EvaluationItem:
     outcomes = [result.outcomes[0] for result in results]
-    share = None if isinstance(answer, Failure) else accuracy(outcomes)
-    if isinstance(answer, Failure):
-        detail = f"no answer: {answer.reason}"
+    share = None if isinstance(reply, Failure) else accuracy(outcomes)
+    if isinstance(reply, Failure):
+        detail = f"no answer: {reply.reason}"
     else:
         detail = " ".join(outcome.value for outcome in outcomes) + (" (no evidence)" if share is None else "")
     return EvaluationItem(
@@ -51,7 +51,7 @@ def _item(prompt: Prompt, answer: Answer, results: list[JobResult], model: str, 
         benchmark=BENCHMARK,
         model=model,
         prompt=prompt.text,
-        response=text(answer),
+        response=text(reply),
         scores={"followed": float((share or 0.0) > threshold), "accuracy": share or 0.0},
         labels=(prompt.instruction,),
         detail=detail,

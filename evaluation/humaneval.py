@@ -27,7 +27,8 @@ SOURCE = Source("HumanEval", "humaneval/HumanEval.jsonl.gz", 164)
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:\n```|\Z)", re.DOTALL)
 _ASK = (
     "Complete the Python function below so that it does what its docstring says. "
-    "Reply with one fenced Python block that holds the whole function and any imports it needs.\n\n```python\n{prompt}\n```"
+    "Reply with one fenced Python block that holds the whole function and any imports it needs.\n\n"
+    "```python\n{prompt}\n```"
 )
 
 
@@ -69,12 +70,12 @@ def generate(
 def completion(problem: Problem, reply: str) -> str:
     """What a chat answer adds to the prompt: its first fenced block that defines the function, else the first block,
     else all of it."""
-    blocks = _FENCE.findall(reply) or [reply]
+    blocks: list[str] = _FENCE.findall(reply) or [reply]
     define = re.compile(rf"^\s*(?:async\s+)?def\s+{re.escape(problem.entry_point)}\b", re.MULTILINE)
     for block in blocks:
         if define.search(block):
             return "    pass\n\n" + block + "\n"  # ends the prompt's own function, whatever its body is
-    body: str = blocks[0]
+    body = blocks[0]
     return body if body.startswith((" ", "\t")) else "".join("    " + line for line in body.splitlines(keepends=True))
 
 
@@ -135,7 +136,7 @@ def program(problem: Problem, code: str) -> str:
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
-    """Unbiased estimate of the chance that one of ``k`` samples passes, from ``correct`` of ``n`` (paper, equation 1)."""
+    """Unbiased estimate, from ``correct`` of ``n``, of the chance that one of ``k`` samples passes (equation 1)."""
     if not 0 <= correct <= n or not 1 <= k <= n:
         raise ValueError(f"{correct} of {n} samples, k = {k}")
     return 1.0 - math.comb(n - correct, k) / math.comb(n, k)

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from statistics import NormalDist
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 
 RESAMPLES = 10_000
 _CHUNK = 4_000_000
@@ -84,6 +85,20 @@ def bootstrap(
     return Estimate(float(totals.sum() / parts.sum()), low, high, int(parts.sum()))
 
 
+def stratified_bootstrap(
+    strata: Sequence[Sequence[float]], seed: int = 0, confidence: float = 0.95, resamples: int = RESAMPLES
+) -> Estimate:
+    """Percentile bootstrap of the mean of the strata's means, each stratum resampled within itself.
+
+    ``n`` of the result is the number of values in all strata.
+    """
+    columns = [_items(values, None)[0] for values in strata]
+    drawn = [_resample([column], _mean, seed + place, resamples) for place, column in enumerate(columns)]
+    low, high = _interval(np.mean(drawn, axis=0), confidence)
+    value = float(np.mean([column.mean() for column in columns]))
+    return Estimate(value, low, high, sum(map(len, columns)))
+
+
 def mcnemar(gained: int, lost: int) -> float:
     """Exact two-sided McNemar test: probability, under fair coins, of a split of the discordant items as uneven."""
     discordant = gained + lost
@@ -142,6 +157,11 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
 def _ratio(totals: Array, parts: Array) -> Array:
     ratio: Array = totals.sum(axis=1) / parts.sum(axis=1)
     return ratio
+
+
+def _mean(values: Array) -> Array:
+    mean: Array = values.mean(axis=1)
+    return mean
 
 
 def _items(sums: Sequence[float], counts: Sequence[int] | None) -> tuple[Array, Array]:

@@ -55,7 +55,7 @@ def test_a_loop_ends_at_the_limit_and_the_next_program_runs(engine):
     "reply",
     [
         "```python\ndef add(a, b):\n    return a + b\n```",
-        "Sure:\n\n```python\nimport math\n\ndef add(a, b):\n    return math.fsum([a, b])\n```\nIt adds. ```py\nadd(1, 2)\n```",
+        "Sure:\n\n```python\nimport math\n\ndef add(a, b):\n    return math.fsum([a, b])\n```\n```py\nadd(1, 2)\n```",
         "```\n    return a + b\n```",
         "return a + b",
         "```python\nprint('x')\n```\n```python\ndef add(a, b):\n    return a + b\n```",
