@@ -139,12 +139,17 @@ class OpenAIGenerator:
             return _read(reply)
         except openai.APIStatusError as error:
             return await self._refused(request, error)
-        except openai.APITimeoutError:
-            raise _Transient(f"no answer in {self._config.timeout_seconds:g} s") from None
         except openai.APIConnectionError as error:
-            raise _Transient(f"connection failed: {error.__cause__ or error}") from None
+            raise _Transient(self._unconnected(error)) from None
         except (openai.APIError, json.JSONDecodeError) as error:
             raise _Transient(f"unreadable reply: {type(error).__name__}") from None
+
+    def _unconnected(self, error: Any) -> str:
+        """Why no reply came. Transports differ in what they call a refused connection; the cause tells."""
+        cause = error.__cause__ or error
+        if "Timeout" in type(error).__name__ and "Connect" not in type(cause).__name__:
+            return f"no answer in {self._config.timeout_seconds:g} s"
+        return f"connection failed: {cause}"
 
     def _body(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling
