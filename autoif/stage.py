@@ -102,8 +102,8 @@ class Stage:
     """A node of the graph.
 
     ``texts``: prompts and data files by name (their content is in the fingerprint). ``engines``: role → identity of
-    what answers (the execution engine's is its limits). ``label``: how it is shown when a name stands more than once in a graph.
-    ``estimate``: takes the expected record counts of the inputs.
+    what answers (the execution engine's is its limits). ``label``: how it is shown when a name stands more than once
+    in a graph. ``estimate``: takes the expected record counts of the inputs.
     """
 
     name: str
@@ -266,7 +266,7 @@ def _chunks(
     first, *others = inputs
     source = track(islice(first, skip, None), stage.title, total=len(first) - skip, unit="rec")
     while chunk := list(islice(source, stage.chunk)):
-        yield stage.function(context, chunk, *others), lambda: len(chunk)  # noqa: B023 - called before the next chunk
+        yield stage.function(context, chunk, *others), lambda: len(chunk)
 
 
 def _reopen(path: Path, size: int) -> Any:

@@ -85,6 +85,10 @@ class Entry:
             raw = (self.path / "manifest.json").read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise StoreError(
+                f"cannot read {self.path} ({error.strerror}): see to its permissions or set paths.store"
+            ) from None
         try:
             manifest = msgspec.json.decode(raw, type=Manifest)
             size = self.records_path.stat().st_size
@@ -151,7 +155,8 @@ class Store:
             probe.unlink()
         except OSError as error:
             raise StoreError(
-                f"cannot write to the store {self.root.absolute()} ({error.strerror}): free space there or set paths.store"
+                f"cannot write to the store {self.root.absolute()} ({error.strerror}): "
+                "free space there or set paths.store"
             ) from None
 
 

@@ -21,12 +21,14 @@ class HeldoutPromptsConfig:
     order: PromptOrder
 
 
-def attach_queries(context: Context, verifiers: Sequence[Verifier], queries: Iterable[Query]) -> Iterator[Prompt | Reject]:
+def attach_queries(
+    context: Context, verifiers: Sequence[Verifier], queries: Iterable[Query]
+) -> Iterator[Prompt | Reject]:
     """``per_instruction`` random training queries for each instruction, drawn from a generator seeded by both."""
     config: QueriesConfig = context.config
     pool = [query for query in queries if query.split == "train"]
     for verifier in verifiers:
-        draw = random.Random(f"{context.seed}:{verifier.id}")  # noqa: S311 - reproducible draw, not a secret
+        draw = random.Random(f"{context.seed}:{verifier.id}")
         for query in draw.sample(pool, min(config.per_instruction, len(pool))):
             yield compose(verifier, query, config.order)
 
@@ -41,7 +43,7 @@ def heldout_prompts(context: Context, verifiers: Iterable[Verifier], queries: It
             f"no held-out prompt can be made of {len(kept)} verified instructions and {len(held)} held-out queries: "
             "raise pipeline.queries.heldout or set evaluation.heldout.limit=0"
         )
-    draw = random.Random(f"{context.seed}:heldout")  # noqa: S311
+    draw = random.Random(f"{context.seed}:heldout")
     draw.shuffle(held)
     for number in range(min(config.limit, len(kept) * len(held))):
         turn, place = divmod(number, len(kept))

@@ -36,10 +36,12 @@ def narrow(verifier: Verifier, matrix: Sequence[JobResult], config: CrossVerifyC
     """The vote on one instruction. ``matrix``: one result a function, each with one outcome a case."""
     rows: list[tuple[Function, tuple[bool, ...]]] = []
     for function, result in zip(verifier.functions, matrix, strict=True):
-        if all(outcome is Outcome.LOAD_ERROR for outcome in result.outcomes):
+        if result.outcomes and all(outcome is Outcome.LOAD_ERROR for outcome in result.outcomes):
             yield Reject(_part(verifier, functions=(function,)), "function_does_not_load", result.details.get(0, ""))
         else:
-            right = (agrees(outcome, case.expected) for outcome, case in zip(result.outcomes, verifier.cases, strict=True))
+            right = (
+                agrees(outcome, case.expected) for outcome, case in zip(result.outcomes, verifier.cases, strict=True)
+            )
             rows.append((function, tuple(right)))
     cases, functions = [], []
     for i, case in enumerate(verifier.cases):
@@ -47,13 +49,17 @@ def narrow(verifier: Verifier, matrix: Sequence[JobResult], config: CrossVerifyC
         if _passes(rated_case.accuracy, config.case_threshold):
             cases.append(rated_case)
         else:
-            yield Reject(_part(verifier, cases=(rated_case,)), "case_below_threshold", f"accuracy {rated_case.accuracy:.2f}")
+            yield Reject(
+                _part(verifier, cases=(rated_case,)), "case_below_threshold", f"accuracy {rated_case.accuracy:.2f}"
+            )
     for function, right in rows:
         rated = replace(function, accuracy=share(right))
         if _passes(rated.accuracy, config.function_threshold):
             functions.append(rated)
         else:
-            yield Reject(_part(verifier, functions=(rated,)), "function_below_threshold", f"accuracy {rated.accuracy:.2f}")
+            yield Reject(
+                _part(verifier, functions=(rated,)), "function_below_threshold", f"accuracy {rated.accuracy:.2f}"
+            )
     narrowed = _part(verifier, functions=tuple(functions), cases=tuple(cases))
     if len(functions) < config.min_functions:
         yield Reject(narrowed, "too_few_functions", f"{len(functions)} of {len(verifier.functions)} left")

@@ -25,7 +25,10 @@ def sft_dataset(context: Context, answers: Iterable[Answers]) -> Iterator[SftExa
         for response in kept[: config.per_prompt]:
             yield SftExample(
                 id=digest("sft", row.id, response.text),
-                messages=(Message(role="user", content=row.prompt.text), Message(role="assistant", content=response.text)),
+                messages=(
+                    Message(role="user", content=row.prompt.text),
+                    Message(role="assistant", content=response.text),
+                ),
                 instruction=row.prompt.instruction,
                 functions=tuple(function.code for function in row.prompt.functions),
                 accuracy=response.accuracy or 0.0,
@@ -76,9 +79,14 @@ def _instruction_pairs(context: Context, verifiers: Iterable[Verifier]) -> Itera
 
 
 def pairs(
-    row: Record, prompt: str, chosen: Sequence[Response], rejected: Sequence[Response], config: PreferenceConfig, level: str
+    row: Record,
+    prompt: str,
+    chosen: Sequence[Response],
+    rejected: Sequence[Response],
+    config: PreferenceConfig,
+    level: str,
 ) -> Iterator[PreferencePair | Reject]:
-    """Best chosen × first rejected, distinct texts, capped on both sides; a prompt with no pair is rejected by reason."""
+    """Best chosen × first rejected, distinct texts, capped on both sides; a prompt without a pair has its reason."""
     best = distinct(sorted(chosen, key=preference))[: config.max_chosen]
     worst = distinct(rejected)[: config.max_rejected]
     if not best or not worst:

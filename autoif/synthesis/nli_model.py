@@ -31,7 +31,9 @@ class NliModel:
             ) from None
         labels = {index: str(label).lower() for index, label in model.config.id2label.items()}
         if set(labels.values()) != {"entailment", "neutral", "contradiction"}:
-            raise EngineError(f"NLI model {name} has labels {sorted(labels.values())}, not entailment, neutral, contradiction")
+            raise EngineError(
+                f"NLI model {name} has labels {sorted(labels.values())}, not entailment, neutral, contradiction"
+            )
         self._labels = labels
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model = model.to(self._device).eval()

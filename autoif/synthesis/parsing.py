@@ -1,8 +1,8 @@
 """Reading what models write: JSON in and out of fences, booleans in any spelling, scores, labels, lists.
 
 No input makes these functions raise; what cannot be read is ``None`` (or left out), so the caller can keep the reply
-beside a reason. JSON that models get almost right is mended: raw newlines in strings, trailing commas, Python's
-``True``/``None``, single quotes.
+beside a reason. JSON that models get almost right is mended: raw newlines and regex escapes in strings, trailing
+commas, Python's ``True``/``None``, single quotes.
 """
 
 from __future__ import annotations
@@ -10,12 +10,21 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
-_FENCE = re.compile(r"```[ \t]*([A-Za-z0-9_+-]*)[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+# The spaces are possessive: without that, a long run of them is tried at every split.
+_FENCE = re.compile(r"```[ \t]*+(?:[A-Za-z0-9_+-]++[ \t]*+)?\n(.*?)(?:```|\Z)", re.DOTALL)
 _MARKER = re.compile(r"^\s*(?:[-*•]+|\(?\d{1,3}[.):])\s+")
-_SCORE = re.compile(r"score\W{0,12}?(?:is\s+)?(-?\d+(?:[.,]\d+)?)(?:\s*(?:/|out of)\s*(\d+))?", re.IGNORECASE)
+_SCORE = re.compile(
+    r"score(?:[ \t]*\([^()\n]{0,40}\))?\W{0,12}?(?:is\s+)?(-?[0-9]{1,9}(?:[.,][0-9]{1,9})?)"
+    r"(?:\s*(?:/|out of)\s*([0-9]{1,9}))?",
+    re.IGNORECASE,
+)
+_STRING = re.compile(r'("(?:[^"\\]|\\.)*")', re.DOTALL)
+_ESCAPE = re.compile(r'\\(?:(["\\/bfnrt]|u[0-9a-fA-F]{4})|(.))', re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LABELS = ("entailment", "neutral", "contradiction")
 _LITERALS = {"True": "true", "False": "false", "None": "null"}
 
@@ -33,7 +42,7 @@ def json_objects(reply: str) -> Iterator[dict[str, Any]]:
 
 
 def _candidates(reply: str) -> Iterator[str]:
-    for _, body in _FENCE.findall(reply):
+    for body in _FENCE.findall(reply):
         yield from _balanced(body)
     yield from _balanced(reply)
 
@@ -69,20 +78,32 @@ def _loads(text: str) -> Any:
         except (ValueError, RecursionError):
             continue
     try:
-        return ast.literal_eval(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a stray backslash in a model's string is no news
+            return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
 
 
 def _mend(text: str) -> str:
-    """Outside strings: drop trailing commas and spell Python's literals as JSON does."""
+    """In strings: escapes JSON does not know. Outside: no trailing commas, Python's literals as JSON spells them."""
     out: list[str] = []
-    for part in re.split(r'("(?:[^"\\]|\\.)*")', text, flags=re.DOTALL):
-        if not part.startswith('"'):
+    for part in _STRING.split(text):
+        if part.startswith('"'):
+            part = _ESCAPE.sub(_escape, part)
+        else:
             part = re.sub(r"\b(True|False|None)\b", lambda match: _LITERALS[match[1]], part)
+            # A comma and the bracket behind it stand in one part: strings were split off.
+            part = re.sub(r",(\s*[}\]])", r"\1", part)
         out.append(part)
-    # A comma and the bracket behind it stand in one part: strings were split off.
-    return "".join(re.sub(r",(\s*[}\]])", r"\1", part) if not part.startswith('"') else part for part in out)
+    return "".join(out)
+
+
+def _escape(match: re.Match[str]) -> str:
+    r"""``\d`` of a regular expression means the backslash itself, ``\'`` the quote alone; JSON's own stay."""
+    if match[1]:
+        return match[0]
+    return "'" if match[2] == "'" else f"\\\\{match[2]}"
 
 
 def boolean(value: Any) -> bool | None:
@@ -114,13 +135,18 @@ def _case(item: Any) -> tuple[str, bool] | None:
     if not isinstance(item, dict) or not isinstance(item.get("input"), str):
         return None
     expected = boolean(item.get("output"))
-    return None if expected is None else (item["input"], expected)
+    return None if expected is None else (unicode(item["input"]), expected)
+
+
+def unicode(text: str) -> str:
+    """Text that can be written as UTF-8: half a surrogate pair, which JSON's escapes allow, becomes U+FFFD."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def source(code: str) -> str:
     """Python source without the Markdown fence a model may have put around it."""
-    fenced = _FENCE.search(code)
-    return (fenced[2] if fenced else code).replace("\r\n", "\n").strip("\n")
+    fenced = next((body for body in _FENCE.findall(code) if "def evaluate" in body), code)
+    return unicode(fenced).replace("\r\n", "\n").strip("\n")
 
 
 def score(reply: str) -> float | None:

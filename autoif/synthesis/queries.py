@@ -47,7 +47,9 @@ def load_queries(context: Context) -> Iterator[Query | Reject]:
     config: QueriesConfig = context.config
     path = queries_path(config)
     if path is None:
-        raise DataError("pipeline.queries.source=sharegpt needs pipeline.queries.path, the ShareGPT dump (JSON or JSONL)")
+        raise DataError(
+            "pipeline.queries.source=sharegpt needs pipeline.queries.path, the ShareGPT dump (JSON or JSONL)"
+        )
     aside = set(heapq.nsmallest(config.heldout, (_rank(context.seed, q.id) for q in _kept(path, config))))
     seen: set[str] = set()
     count = 0

@@ -26,11 +26,13 @@ def seeds_path(config: SelfInstructConfig) -> Path:
 
 
 def read_seeds(path: Path) -> list[str]:
-    """Seed instructions, one a line (upstream's ``seed_instruction.txt``). Raises :class:`DataError` when there are none."""
+    """Seed instructions, one a line (as upstream's ``seed_instruction.txt``). Raises DataError when there are none."""
     try:
-        seeds = [line.strip() for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        seeds = [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"seed instructions {path}: {error}: set pipeline.self_instruct.seeds to a UTF-8 text file") from None
+        raise DataError(
+            f"seed instructions {path}: {error}: set pipeline.self_instruct.seeds to a UTF-8 text file"
+        ) from None
     if not seeds:
         raise DataError(f"seed instructions {path}: the file is empty: write one instruction on each line")
     return list(dict.fromkeys(seeds))
@@ -99,7 +101,7 @@ def atomic(text: str) -> bool:
 
 
 def normalised(text: str) -> str:
-    """Lowercase words and symbols with single spaces and no final stop: equal for instructions that only look different."""
+    """Lowercase, single spaces, no final stop or quotes: equal for instructions that only look different."""
     return re.sub(r"\s+", " ", text.lower()).strip(" .\"'")
 
 
