@@ -101,7 +101,9 @@ def _rows(tensor: Tensor, start: int, stop: int, prefix: tuple[int, int] | None)
 def _flash(query: Tensor, key: Tensor, value: Tensor, segments: Segments, scaling: float | None) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
-    assert segments.gather is not None and segments.keep is not None and segments.bounds is not None
+    assert segments.gather is not None
+    assert segments.keep is not None
+    assert segments.bounds is not None
     shared = any(segments.prefixes)
     q, k, v = (t[0].transpose(0, 1) for t in (query, key, value))
     if shared:

@@ -19,8 +19,9 @@ from autoif.training.chat import Encoded, EncodedPair
 
 
 class MicroBatch(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """What a model computes at once (a struct, so that Lightning does not look inside). N: input tokens, L: learnt tokens, S: sequences (pairs: chosen, rejected, …).
+    """What a model computes at once; a struct, so that Lightning does not look inside.
 
+    N: input tokens, L: learnt tokens, S: sequences (of pairs: chosen, rejected, chosen, …).
     ``input_ids``, ``position_ids``: [1, N] packed, [S, T] padded. ``where``: [L] flat index of the hidden state that
     predicts ``targets`` [L]; ``owner``: [L] the sequence it belongs to. ``segments``: packed layout, else
     ``attention_mask`` [S, T]. ``step_learnt``, ``step_rows``: learnt tokens and rows of the whole global batch.

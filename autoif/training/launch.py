@@ -6,6 +6,7 @@ with this process, whatever kills it. Never imports torch.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -113,10 +114,8 @@ def track_steps(events: Iterator[str], label: str) -> Iterator[str]:
 
 def _end(child: subprocess.Popen[str]) -> None:
     """Kill what is left of the child's process group (it is a session of its own)."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     child.wait()
     if child.stdout is not None:
         child.stdout.close()

@@ -53,7 +53,7 @@ def sum_by_sequence(log_probs: Tensor, owner: Tensor, sequences: int) -> Tensor:
 
 def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
     """log softmax(logits)[target], the plain way: [L, V], [L] → [L], fp32, in nats."""
-    return torch.log_softmax(logits.float(), dim=-1).gather(1, targets[:, None])[:, 0]
+    return torch.log_softmax(_wide(logits), dim=-1).gather(1, targets[:, None])[:, 0]
 
 
 def fused_token_log_probs(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -72,6 +72,11 @@ def fused_token_log_probs(hidden: Tensor, weight: Tensor, targets: Tensor) -> Te
     return torch.cat([_apply(h, weight, t, True) for h, t in chunks])
 
 
+def _wide(values: Tensor) -> Tensor:
+    """At least fp32: softmax over a large vocabulary needs it."""
+    return values.float() if values.element_size() < 4 else values
+
+
 def _apply(hidden: Tensor, weight: Tensor, targets: Tensor, recompute: bool) -> Tensor:
     result: Tensor = _TokenLogProbs.apply(hidden, weight, targets, recompute)  # type: ignore[no-untyped-call]
     return result
@@ -82,7 +87,7 @@ class _TokenLogProbs(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, recompute: bool) -> Tensor:
-        logits = (hidden @ weight.T).float()
+        logits = _wide(hidden @ weight.T)
         total = torch.logsumexp(logits, dim=-1)
         ctx.save_for_backward(hidden, weight, targets, total)
         ctx.logits = None if recompute else logits
@@ -91,7 +96,7 @@ class _TokenLogProbs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         hidden, weight, targets, total = ctx.saved_tensors
-        logits = (hidden @ weight.T).float() if ctx.logits is None else ctx.logits
+        logits = _wide(hidden @ weight.T) if ctx.logits is None else ctx.logits
         ctx.logits = None
         logits.sub_(total[:, None]).exp_().mul_(-grad[:, None])
         logits.scatter_add_(1, targets[:, None], grad[:, None])
