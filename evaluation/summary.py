@@ -16,6 +16,7 @@ class Scores:
 
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    judges: set[str] = field(default_factory=set)
 
     @property
     def binary(self) -> bool:
@@ -36,6 +37,8 @@ def collect(items: Iterable[EvaluationItem]) -> Table:
             scores = table.setdefault((item.benchmark, metric), {}).setdefault(item.model, Scores())
             if item.id in scores.sums:
                 raise DataError(f"{item.benchmark}: item {item.id} of {item.model} is there twice")
+            if item.judge:
+                scores.judges.add(item.judge)
             if values:
                 scores.sums[item.id], scores.counts[item.id] = sum(values), len(values)
     return table
@@ -66,6 +69,7 @@ def results(table: Table, sampled: Iterable[tuple[str, str]] = (), seed: int = 0
                 high=estimate.high,
                 model=model,
                 seed=seed,
+                judge=", ".join(sorted(scores.judges)) or None,
                 sample=(benchmark, model) in partial,
             )
 
