@@ -165,6 +165,6 @@ def test_the_factory_replays_and_records(tmp_path: Path) -> None:
     assert list(replaying.generate([ask("b"), ask("a")])) == answers[::-1]
     assert isinstance(answers[0], Completion)
     assert answers[0].text == reply_to("a")
-    header = json.loads(lzma.open(path).readline())
+    header = json.loads(lzma.decompress(path.read_bytes()).split(b"\n", 1)[0])
     assert (header["model"], header["engine"]) == ("m", "openai:m")
     assert read_header(path).date
