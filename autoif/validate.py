@@ -23,6 +23,7 @@ from autoif.config import (
     TransformersSupervisor,
 )
 from autoif.errors import ConfigError
+from autoif.tracking import MODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,6 @@ RANGES: dict[str, Range] = {
 
 _LABELS = {"entailment", "neutral", "contradiction"}
 _ATTENTION = {"sdpa", "eager", "flash_attention_2"}
-_WANDB_MODES = {"online", "offline", "disabled"}
 _SHARDED = {Strategy.zero1, Strategy.zero2, Strategy.zero3}
 _NAME = re.compile(r"[\w.,=+-]+(/[\w.,=+-]+)*")
 
@@ -134,8 +134,8 @@ def _problems(config: RunConfig) -> Iterator[str]:
     for path, training in trainings(config):
         yield from _batch(path, training, config.hardware)
     yield from _lengths(config)
-    if config.tracking.mode not in _WANDB_MODES:
-        yield f"tracking.mode={config.tracking.mode!r}: expected one of {', '.join(sorted(_WANDB_MODES))}"
+    if config.tracking.mode not in MODES:
+        yield f"tracking.mode={config.tracking.mode!r}: expected one of {', '.join(MODES)}"
 
 
 def trainings(config: RunConfig) -> Iterator[tuple[str, TrainingConfig]]:
