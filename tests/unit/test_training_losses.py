@@ -49,7 +49,7 @@ def test_tokens_are_summed_to_the_sequence_they_belong_to() -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_the_fused_head_equals_log_softmax_in_value_and_gradient(chunked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fused_head_equals_log_softmax_and_its_gradient(chunked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if chunked:
         monkeypatch.setattr(losses, "MAX_LOGITS", 2 * 50)  # two rows a chunk
     torch.manual_seed(0)
