@@ -1,8 +1,8 @@
-"""The one border between Hydra and the code: typed dataclasses, their schemas, and cross-field checks.
+"""The typed configuration of a run: what ``border.py`` makes of ``conf/`` and ``validate.py`` checks.
 
-``DictConfig`` never passes this module. Components take their own small dataclass, never the whole ``RunConfig``.
-A field with ``metadata=NOT_IDENTITY`` changes how fast or where something runs, not what comes out; it stays out of
-fingerprints.
+Components take their own small dataclass, never the whole ``RunConfig``. Defaults are the paper's where it states a
+value. A field with ``metadata=NOT_IDENTITY`` changes how fast or where something runs, not what comes out; it stays
+out of fingerprints. Paths of data files stay out too: a fingerprint covers what they hold, among the stage's texts.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class SelfInstructConfig:
     one reply. ``limit``: at most so many instructions, seeds first; null for all.
     """
 
-    seeds: str | None = None
+    seeds: str | None = field(default=None, metadata=NOT_IDENTITY)
     rewrites_per_seed: int = 100
     per_call: int = 10
     temperature: float = 1.0
@@ -240,7 +240,7 @@ class QueriesConfig:
     """
 
     source: QuerySource = QuerySource.sharegpt
-    path: str | None = None
+    path: str | None = field(default=None, metadata=NOT_IDENTITY)
     per_instruction: int = 16
     min_chars: int = 20
     max_chars: int = 300
@@ -411,7 +411,7 @@ class HardwareConfig:
 
 @dataclass(kw_only=True, slots=True)
 class HeldoutConfig:
-    """Verified instructions × queries never trained on, scored by their functions. ``limit`` prompts; 0 turns it off."""
+    """Verified instructions × queries never trained on, scored by their functions. ``limit``: prompts; 0 turns it off."""
 
     limit: int = 500
     max_tokens: int = 512

@@ -112,6 +112,20 @@ def test_paper_pipeline_has_the_papers_thresholds() -> None:
     assert pipeline.preference.instruction_level
 
 
+def test_moving_a_data_file_changes_nothing_and_changing_it_does(tmp_path: Path, recording: Path) -> None:
+    def fingerprints(seeds: Path) -> list[str]:
+        config = load([f"supervisor.path={recording}"])
+        config.pipeline.self_instruct.seeds = str(seeds)
+        return [stage.entry(Store(tmp_path)).fingerprint for stage in build(config)]
+
+    here, there = tmp_path / "here.txt", tmp_path / "there.txt"
+    for file in (here, there):
+        file.write_text("Answer in lower case.\n")
+    assert fingerprints(here) == fingerprints(there)
+    there.write_text("Answer in upper case.\n")
+    assert fingerprints(here)[0] != fingerprints(there)[0]
+
+
 def test_the_default_runs_anywhere() -> None:
     config = load()
     assert (config.model.name, config.hardware.name, config.pipeline.name) == ("smollm2_135m", "cpu", "demo")
