@@ -411,7 +411,7 @@ class HardwareConfig:
 
 @dataclass(kw_only=True, slots=True)
 class HeldoutConfig:
-    """Verified instructions × queries never trained on, scored by their functions. ``limit``: prompts; 0 turns it off."""
+    """Verified instructions × queries never trained on, scored by their functions. ``limit`` prompts; 0 turns it off."""
 
     limit: int = 500
     max_tokens: int = 512

@@ -175,3 +175,11 @@ def test_every_field_is_read_outside_its_declaration() -> None:
     assert unread == set(IN_YAML)
     for name, file in IN_YAML.items():
         assert f"${{model.{name.partition('.')[2]}}}" in (CONF / file).read_text()
+
+
+def test_the_documentation_names_every_group_and_option() -> None:
+    text = (ROOT / "docs/configuration.md").read_text()
+    for group in GROUPS:
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{group}` |"))
+        for option in (CONF / group).glob("*.yaml"):
+            assert f"`{option.stem.removesuffix('_demo')}`" in row
