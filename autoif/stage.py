@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from autoif.errors import AutoifError
-from autoif.progress import track
+from autoif.progress import CALLS, EXECUTIONS, RECORDS, advance, bar
 from autoif.records import RECORD_VERSION, Record, Reject, encode
 from autoif.store import Entry, Manifest, Store, StoreError, write_atomically
 
@@ -218,7 +218,11 @@ def _run(stage: Stage, entry: Entry, store: Store, engines: Engines) -> Manifest
         # A run killed between putting its rows in place and the manifest left them there.
         if final.exists() and not path.exists():
             final.replace(path)
-    with _reopen(records, journal.records_bytes) as keep, _reopen(rejected, journal.rejected_bytes) as drop:
+    with (
+        bar(stage.title, *_effort(stage, [len(rows) for rows in inputs], journal.inputs)),
+        _reopen(records, journal.records_bytes) as keep,
+        _reopen(rejected, journal.rejected_bytes) as drop,
+    ):
         reasons = Counter(journal.rejected)
         for outputs, count in _chunks(stage, context, inputs, journal.inputs):
             for output in outputs:
@@ -228,7 +232,9 @@ def _run(stage: Stage, entry: Entry, store: Store, engines: Engines) -> Manifest
                 else:
                     journal.kept += 1
                     keep.write(encode(output) + b"\n")
-            journal.inputs += count()
+            done = count()
+            journal.inputs += done
+            advance(RECORDS, done)
             for file in (keep, drop):
                 file.flush()
                 os.fsync(file.fileno())
@@ -255,6 +261,15 @@ def _run(stage: Stage, entry: Entry, store: Store, engines: Engines) -> Manifest
     return manifest
 
 
+def _effort(stage: Stage, counts: list[int], done: int) -> tuple[int, str]:
+    """What is left to do and its unit, for the progress bar: what a stage's time goes into."""
+    left = [max(0, counts[0] - done), *counts[1:]] if counts else []
+    estimate = stage.estimate(*left)
+    if estimate.model_calls:
+        return estimate.model_calls, CALLS
+    return (estimate.executions, EXECUTIONS) if estimate.executions else (left[0] if left else 0, RECORDS)
+
+
 def _chunks(
     stage: Stage, context: Context, inputs: list[Rows[Any]], skip: int
 ) -> Iterator[tuple[Iterable[Record | Reject], Callable[[], int]]]:
@@ -264,7 +279,7 @@ def _chunks(
         yield stage.function(context, *inputs), lambda: total
         return
     first, *others = inputs
-    source = track(islice(first, skip, None), stage.title, total=len(first) - skip, unit="rec")
+    source = islice(first, skip, None)
     while chunk := list(islice(source, stage.chunk)):
         yield stage.function(context, chunk, *others), lambda: len(chunk)
 

@@ -18,6 +18,7 @@ from autoif.config import QueriesConfig, QuerySource
 from autoif.errors import DataError
 from autoif.records import Query, Reject, Reply, digest
 from autoif.stage import Context, Estimate
+from autoif.synthesis.parsing import unicode
 from autoif.synthesis.prompts import shipped
 
 _LONGEST_ROW = 64 << 20
@@ -104,6 +105,7 @@ def _rows(path: Path, config: QueriesConfig) -> Iterator[Query | Reject]:
 
 
 def _query(text: str, source: str) -> Query:
+    text = unicode(text)
     return Query(id=digest("query", text), text=text, source=source)
 
 
@@ -121,8 +123,10 @@ def first_turn(row: Any) -> str | None:
 
 def _json_rows(file: BinaryIO, path: Path) -> Iterator[Any]:
     """Rows of a JSON list or of JSONL; a malformed row is a :class:`Reject`, a file that is neither a DataError."""
+    start = len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0
+    file.seek(start)
     head = file.read(64).lstrip()
-    file.seek(0)
+    file.seek(start)
     if head.startswith(b"["):
         yield from _list_rows(file, path)
     elif head.startswith(b"{"):
@@ -136,22 +140,26 @@ def _json_rows(file: BinaryIO, path: Path) -> Iterator[Any]:
 def _decoded(text: str, number: int) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return Reject(Reply(id=str(number), index=number, text=text[:500]), "malformed_row", str(error))
 
 
 def _list_rows(file: BinaryIO, path: Path, block: int = 1 << 20) -> Iterator[Any]:
     """Elements of one JSON list, decoded as blocks come in. Raises :class:`DataError` where the JSON breaks off."""
     decoder, text = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")("replace")
-    buffer, position, ended = "", 0, False
+    buffer, position, ended, between = "", 0, False, "["
     while True:
-        while position < len(buffer) and (buffer[position].isspace() or buffer[position] in ",["):
+        while position < len(buffer) and (buffer[position].isspace() or buffer[position] == between):
+            if buffer[position] == "[":
+                between = ","
             position += 1
         if position < len(buffer) and buffer[position] == "]":
+            if (buffer[position + 1 :] + text.decode(file.read(block))).strip():
+                raise DataError(f"queries {path}: the JSON list ends before the file does: give one list, or JSONL")
             return
         try:
             row, position = decoder.raw_decode(buffer, position)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if ended or len(buffer) - position > _LONGEST_ROW:
                 raise DataError(f"queries {path}: the JSON list breaks off or is malformed: {error}") from None
             data = file.read(block)
