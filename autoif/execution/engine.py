@@ -15,6 +15,7 @@ from autoif.execution.api import ExecutionConfig, Isolation, Job, JobResult
 from autoif.execution.confined import codes
 from autoif.execution.run import BATCH_CALLS, Run
 from autoif.execution.worker import Crew
+from autoif.progress import EXECUTIONS, advance
 
 _HIGHEST = 4
 
@@ -29,7 +30,9 @@ class ExecutionEngine:
         EngineError: when the machine does not offer ``config.minimum_isolation``.
     """
 
-    def __init__(self, config: ExecutionConfig | None = None, *, ceiling: int = _HIGHEST, lane: str = codes.SHARED) -> None:
+    def __init__(
+        self, config: ExecutionConfig | None = None, *, ceiling: int = _HIGHEST, lane: str = codes.SHARED
+    ) -> None:
         self.config = config or ExecutionConfig()
         self._lane = lane
         self._count = self.config.workers or len(os.sched_getaffinity(0))
@@ -65,7 +68,9 @@ class ExecutionEngine:
             self._isolation = isolation
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -95,7 +100,9 @@ class ExecutionEngine:
     def _run(self, jobs: Iterable[Job], kind: str) -> Iterator[JobResult]:
         crew = self._borrow()
         try:
-            yield from Run(self.config, crew, kind).results(iter(jobs))
+            for result in Run(self.config, crew, kind).results(iter(jobs)):
+                advance(EXECUTIONS, len(result.outcomes))
+                yield result
         finally:
             self._give_back(crew)
 

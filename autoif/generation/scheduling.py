@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from autoif.generation.base import Answer, Completion, Request, request_key
+from autoif.progress import CALLS, advance
 
 LOOKAHEAD = 16
 """How many times its concurrency a streaming engine may run ahead of the oldest unanswered request."""
@@ -81,9 +82,15 @@ class Stats(msgspec.Struct, kw_only=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
+    def hit(self) -> None:
+        """Count an answer that needed no call."""
+        self.hits += 1
+        advance(CALLS)
+
     def count(self, answer: Answer) -> None:
         """Count an answer the engine gave."""
         self.misses += 1
+        advance(CALLS)
         if isinstance(answer, Completion):
             self.prompt_tokens += answer.prompt_tokens
             self.completion_tokens += answer.completion_tokens
@@ -144,10 +151,10 @@ def _stream(engine: StreamingEngine, source: Iterator[Request], store: AnswerSto
                 key = request_key(request)
                 if key in flying:
                     flying[key][1].append(pulled)
-                    stats.hits += 1
+                    stats.hit()
                 elif (known := store.get(engine.identity, key)) is not None:
                     ready[pulled] = known
-                    stats.hits += 1
+                    stats.hit()
                 else:
                     session.submit(key, request)
                     flying[key] = (request, [pulled])
@@ -173,10 +180,10 @@ def _by_window(engine: BatchEngine, source: Iterator[Request], store: AnswerStor
         missing: dict[str, Request] = {}
         for key, request in window:
             if key in answers or key in missing:
-                stats.hits += 1
+                stats.hit()
             elif (known := store.get(engine.identity, key)) is not None:
                 answers[key] = known
-                stats.hits += 1
+                stats.hit()
             else:
                 missing[key] = request
         keys = list(missing)
