@@ -155,11 +155,18 @@ class RecordedSupervisor(SupervisorConfig):
 
 @dataclass(kw_only=True, slots=True)
 class OpenAISupervisor(SupervisorConfig):
-    """Any OpenAI-compatible endpoint. The key is read from the environment variable ``api_key_env``."""
+    """Any OpenAI-compatible endpoint. The key is read from the environment variable ``api_key_env``.
+
+    ``base_urls``: further servers of the same model, asked in turn with the first. Limits per minute are over all of
+    them, null for none; tokens count prompt and answer.
+    """
 
     base_url: str | None = field(default=None, metadata=NOT_IDENTITY)
+    base_urls: list[str] = field(default_factory=list, metadata=NOT_IDENTITY)
     api_key_env: str = field(default="OPENAI_API_KEY", metadata=NOT_IDENTITY)
     concurrency: int = field(default=32, metadata=NOT_IDENTITY)
+    requests_per_minute: int | None = field(default=None, metadata=NOT_IDENTITY)
+    tokens_per_minute: int | None = field(default=None, metadata=NOT_IDENTITY)
     retries: int = field(default=6, metadata=NOT_IDENTITY)
     timeout_seconds: float = field(default=600.0, metadata=NOT_IDENTITY)
 

@@ -95,6 +95,8 @@ RANGES: dict[str, Range] = {
     "threads": _NATURAL,
     "batch_size": _COUNT,
     "concurrency": _COUNT,
+    "requests_per_minute": _COUNT,
+    "tokens_per_minute": _COUNT,
     "retries": _NATURAL,
     "timeout_seconds": _POSITIVE,
     "heldout.limit": _NATURAL,

@@ -188,6 +188,32 @@ def test_a_key_is_needed_off_this_machine_only() -> None:
     OpenAIGenerator(OpenAISupervisor(model="m", base_url="http://127.0.0.1:1/v1"))
 
 
+def test_several_servers_share_the_work_and_one_that_dies_is_passed_by() -> None:
+    with ChatServer() as gone:
+        dead = gone.url
+    with ChatServer(seconds=0.01) as one, ChatServer(seconds=0.01) as two:
+        asking = generator(one, base_urls=[two.url, dead], retries=3)
+        answers = list(asking.generate(ask(str(n)) for n in range(60)))
+        asking.close()
+    assert [a.text for a in answers if isinstance(a, Completion)] == [reply_to(str(n)) for n in range(60)]
+    assert min(sum(one.asked.values()), sum(two.asked.values())) >= 15
+    assert sum((one.asked + two.asked).values()) == 60
+
+
+@pytest.mark.parametrize("limit, most", [("requests_per_minute", 600), ("tokens_per_minute", 6000)])
+def test_limits_per_minute_are_kept(limit: str, most: int) -> None:
+    with ChatServer() as server:
+        asking = generator(server, **{limit: most})
+        list(asking.generate([ask("warm up")]))
+        started = time.monotonic()
+        # Ten requests a second, or 100 tokens a second at ten tokens an answer, and a second's slack.
+        list(asking.generate(ask(str(n), sampling=Sampling(max_tokens=10)) for n in range(25)))
+        seconds = time.monotonic() - started
+        asking.close()
+    assert seconds >= 1.2
+    assert server.asked.total() == 26
+
+
 def load(count: int, tmp_path: Path, concurrency: int = 64) -> ChatServer:
     """``count`` requests against a server with a tenth of each fault; every answer is checked. Returns the server."""
     requests = [ask(f"q{number}", index=number % 3) for number in range(count)]

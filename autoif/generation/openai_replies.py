@@ -1,0 +1,105 @@
+"""What an OpenAI-compatible server's replies and errors mean; no network here."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from typing import Any
+
+from autoif.generation.base import Answer, Completion, Failure, Request
+from autoif.records import digest
+
+LONGEST_RETRY_AFTER_SECONDS = 600.0
+
+_CONTEXT = ("context_length_exceeded", "exceed_context_size", "context length", "context size", "context window")
+_FILTER = ("content_filter", "content filter", "content management policy", "responsibleaipolicy")
+_SCHEMA = ("response_format", "json_schema", "schema", "grammar", "guided", "structured")
+
+
+class Transient(Exception):
+    """A reply worth asking for again; ``after``: seconds the server wants us to wait, if it said so."""
+
+    def __init__(self, why: str, after: float | None = None) -> None:
+        super().__init__(why)
+        self.after = after
+
+
+def request_body(request: Request, model: str, *, schema: bool, length_field: str) -> dict[str, Any]:
+    """The request as chat completions take it. ``schema``: ask for structured output where the request has one."""
+    sampling = request.sampling
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sample_seed(request),
+        length_field: sampling.max_tokens,
+    }
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if schema and request.json_schema is not None:
+        wanted = {"name": "answer", "schema": request.json_schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+    return body
+
+
+def sample_seed(request: Request) -> int:
+    """A 31-bit seed of its own for each sample of the same messages."""
+    return int(digest(str(request.seed), str(request.index), size=8), 16) & 0x7FFFFFFF
+
+
+def read(reply: Any) -> Answer:
+    """A chat completion as an answer. Raises :class:`Transient` when there is none in it."""
+    choices = getattr(reply, "choices", None)
+    if not choices or choices[0].message is None:
+        raise Transient("reply without choices")
+    choice, usage = choices[0], getattr(reply, "usage", None)
+    if choice.finish_reason == "content_filter":
+        return Failure(reason="content_filter")
+    if choice.message.content is None and getattr(choice.message, "refusal", None):
+        return Failure(reason="refusal", detail=str(choice.message.refusal)[:200])
+    return Completion(
+        text=choice.message.content or "",
+        finish="length" if choice.finish_reason == "length" else "stop",
+        prompt_tokens=getattr(usage, "prompt_tokens", 0) or 0,
+        completion_tokens=getattr(usage, "completion_tokens", 0) or 0,
+    )
+
+
+def error_text(error: Any) -> str:
+    """Message, code and type of a server's error, on one line."""
+    body = error.body if isinstance(error.body, dict) else {}
+    parts = [str(body.get("message") or error.message), str(body.get("code") or ""), str(body.get("type") or "")]
+    return " ".join(" ".join(parts).split())
+
+
+def own_failure(text: str) -> Failure | None:
+    """The failure that an error's text speaks of, when the request itself is the cause."""
+    low = text.lower()
+    if any(sign in low for sign in _CONTEXT):
+        return Failure(reason="context_length", detail=text[:200])
+    if any(sign in low for sign in _FILTER):
+        return Failure(reason="content_filter", detail=text[:200])
+    return None
+
+
+def rejects_schema(text: str) -> bool:
+    """Whether an error's text complains of structured output."""
+    low = text.lower()
+    return any(sign in low for sign in _SCHEMA)
+
+
+def retry_after(headers: Any) -> float | None:
+    """Seconds to wait, from Retry-After (seconds or HTTP date) or retry-after-ms; None where the server is silent."""
+    try:
+        if value := headers.get("retry-after-ms"):
+            seconds = float(value) / 1000
+        elif not (value := headers.get("retry-after")):
+            return None
+        elif value.replace(".", "", 1).isdigit():
+            seconds = float(value)
+        else:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+    except ValueError:
+        return None
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
