@@ -235,7 +235,7 @@ class NliConfig:
     judge: NliJudge = NliJudge.mdeberta
     model: str = "MoritzLaurer/mDeBERTa-v3-base-xnli-multilingual-nli-2mil7"
     drop: list[str] = field(default_factory=lambda: ["contradiction"])
-    max_tokens: int = 16
+    max_tokens: int = 64
 
 
 @dataclass(kw_only=True, slots=True)

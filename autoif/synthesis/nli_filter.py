@@ -12,11 +12,10 @@ from msgspec.structs import replace
 
 from autoif.config import NliConfig, NliJudge
 from autoif.generation import Completion, Request, Sampling
-from autoif.generation.base import user
 from autoif.records import Function, Reject, Verifier
 from autoif.stage import Context, Estimate
 from autoif.synthesis import parsing
-from autoif.synthesis.prompts import render
+from autoif.synthesis.prompts import conversation
 
 Pair = tuple[str, str]
 
@@ -58,7 +57,7 @@ def _ask(context: Context, pairs: Sequence[Pair]) -> Iterator[str | None]:
     sampling = Sampling(temperature=0.0, max_tokens=config.max_tokens)
     requests = (
         Request(
-            messages=user(render("nli", premise=premise, hypothesis=hypothesis)), sampling=sampling, seed=context.seed
+            messages=conversation("nli", premise=premise, hypothesis=hypothesis), sampling=sampling, seed=context.seed
         )
         for premise, hypothesis in pairs
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from string import Template
+
+from autoif.records import Message
 
 _HERE = Path(__file__).parent
 
@@ -18,6 +21,17 @@ def prompt_text(name: str) -> str:
 def render(name: str, **fields: object) -> str:
     """Fill a template's ``$fields``; a field that is missing is a KeyError, text in the values is left as it is."""
     return Template(prompt_text(name)).substitute({key: str(value) for key, value in fields.items()})
+
+
+def conversation(name: str, **fields: object) -> tuple[Message, ...]:
+    """A template of several turns, each under a line ``### system``, ``### user`` or ``### assistant``.
+
+    Turns are told apart before the fields are filled: a value cannot make a turn of its own.
+    """
+    parts = re.split(r"^### (system|user|assistant)\n", prompt_text(name), flags=re.MULTILINE)[1:]
+    values = {key: str(value) for key, value in fields.items()}
+    turns = zip(parts[::2], parts[1::2], strict=True)
+    return tuple(Message(role=role, content=Template(text.strip()).substitute(values)) for role, text in turns)
 
 
 def texts(*names: str) -> dict[str, str]:
