@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write(config: RunConfig, stages: Sequence[Stage], store: Store) -> Path:
-    """Write ``runs/<name>/report.md`` and ``report.html`` and return the page's path.
+    """Write ``runs/<name>/report.md`` and ``report.html``, renew ``runs/index.html``; returns the report's page.
 
     ``stages`` may be unfinished or damaged: the report says what is missing. The same store gives the same bytes.
 
@@ -23,8 +23,11 @@ def write(config: RunConfig, stages: Sequence[Stage], store: Store) -> Path:
     from autoif.report import html, markdown
     from autoif.report.collect import collect
     from autoif.report.files import run_folder, save
+    from autoif.report.site import summarise, write_site
 
     folder = run_folder(config)
     report = collect(config, stages, store)
     save(folder / "report.md", markdown.render(report))
-    return save(folder / "report.html", html.render(report))
+    page = save(folder / "report.html", html.render(report))
+    write_site(Path(config.paths.runs).expanduser(), summarise(report))
+    return page

@@ -176,16 +176,16 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return sum(finite) / len(finite) if finite else None
 
 
-def models(report: Report) -> list[str]:
+def models(results: Iterable[Result], comparisons: Iterable[Comparison]) -> list[str]:
     """Names of the measured models, the base first, the others as they appear."""
-    names = list(dict.fromkeys(result.model for result in report.results))
-    baselines = {comparison.baseline for comparison in report.comparisons} | {"base"}
+    names = dict.fromkeys(result.model for result in results)
+    baselines = {comparison.baseline for comparison in comparisons} | {"base"}
     return sorted(names, key=lambda name: name not in baselines)
 
 
 def _pairings(entries: Sequence[Entry], report: Report) -> Iterator[Pairing]:
     """For each benchmark with items of two models: how they moved, and a few prompts of each kind of move."""
-    order = models(report)
+    order = models(report.results, report.comparisons)
     scores: dict[str, dict[str, dict[str, tuple[str, float]]]] = {}
     for item in _items(entries):
         metric = next(iter(item.scores), None)

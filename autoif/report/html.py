@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from autoif.report.collect import Report
 from autoif.report.page import document, figures
 from autoif.report.provenance import provenance
@@ -38,7 +40,8 @@ def render(report: Report) -> str:
         f'<p class="about">{escape(subtitle(report))}</p><p class="lede {tone}">{escape(sentence)}</p>'
         f"{_missing(report)}{figures(key_figures(report))}"
     )
-    links = [(f"#{key}", label) for key, label in SECTIONS if parts[key]] + [("../index.html", "All runs")]
+    depth = len(PurePath(report.config.name).parts)
+    links = [(f"#{key}", label) for key, label in SECTIONS if parts[key]] + [(f"{'../' * depth}index.html", "All runs")]
     footer = "Written by autoif from the store's manifests and rows. Model output on this page is shown as text only."
     return document(f"{report.config.name}: {title(report.config)}", header, "\n".join(parts.values()), links, footer)
 

@@ -54,7 +54,7 @@ def _missing(report: Report) -> list[str]:
 
 
 def _results(report: Report) -> list[str]:
-    found = measures(report)
+    found = measures(report.results, report.comparisons)
     names = list(dict.fromkeys(name for measure in found for name in measure.by_model))
     rows = [
         [

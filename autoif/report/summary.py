@@ -135,17 +135,17 @@ class Measure:
         return " points" if self.shares else ""
 
 
-def measures(report: Report) -> list[Measure]:
+def measures(results: Sequence[Result], comparisons: Sequence[Comparison]) -> list[Measure]:
     """Results grouped over models, each with the comparison of the first and last model."""
     groups: dict[tuple[str, str, str | None, int], dict[str, Result]] = {}
-    for result in report.results:
+    for result in results:
         groups.setdefault((result.benchmark, result.metric, result.judge, result.seed), {})[result.model] = result
-    order = models(report)
+    order = models(results, comparisons)
     found = []
-    for (benchmark, metric, _, _), results in groups.items():
-        by_model = {name: results[name] for name in order if name in results}
-        shares = all(0 <= result.value <= 1 for result in results.values())
-        found.append(Measure(benchmark, metric, by_model, shares, _difference(report.comparisons, by_model)))
+    for (benchmark, metric, _, _), group in groups.items():
+        by_model = {name: group[name] for name in order if name in group}
+        shares = all(0 <= result.value <= 1 for result in group.values())
+        found.append(Measure(benchmark, metric, by_model, shares, _difference(comparisons, by_model)))
     return found
 
 
@@ -183,7 +183,7 @@ def primary(found: Sequence[Measure]) -> Measure | None:
 
 def headline(report: Report) -> tuple[str, str]:
     """One sentence with n and interval whatever the sign, and its tone: gain, loss, open or none."""
-    measure = primary(measures(report))
+    measure = primary(measures(report.results, report.comparisons))
     if measure is None:
         return "Nothing has been measured yet.", "none"
     names = list(measure.by_model)

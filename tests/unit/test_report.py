@@ -100,7 +100,7 @@ def test_the_headline_names_the_sign_that_was_measured(
 
 def test_without_a_paired_comparison_the_difference_says_that_it_is_unpaired(whole: PlausibleRun) -> None:
     found = collect(whole.config, whole.stages, whole.store)
-    ifeval = next(measure for measure in measures(found) if measure.benchmark == "ifeval")
+    ifeval = next(measure for measure in measures(found.results, found.comparisons) if measure.benchmark == "ifeval")
     assert ifeval.sample
     assert ifeval.difference is not None
     assert not ifeval.difference.paired
