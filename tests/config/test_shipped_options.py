@@ -35,18 +35,13 @@ def full(option: str) -> list[str]:
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_option_composes_and_is_consistent(option: str) -> None:
+def test_option_composes_is_consistent_and_plans(option: str, recording: Path, tmp_path: Path) -> None:
     config = load(full(option))
     group, name = option.split("=")
     if group in ("task", "setting"):
         assert getattr(config, group).kind.value == name
     if group in ("pipeline", "algorithm", "hardware", "evaluation"):
         assert getattr(config, group).name == name
-
-
-@pytest.mark.parametrize("option", OPTIONS)
-def test_option_plans(option: str, recording: Path, tmp_path: Path) -> None:
-    config = load(full(option))
     if isinstance(config.supervisor, schemas.RecordedSupervisor):
         config.supervisor.path = str(recording)
     stages = build(config)
@@ -113,8 +108,9 @@ def test_paper_pipeline_has_the_papers_thresholds() -> None:
 
 
 def test_moving_a_data_file_changes_nothing_and_changing_it_does(tmp_path: Path, recording: Path) -> None:
+    config = load([f"supervisor.path={recording}"])
+
     def fingerprints(seeds: Path) -> list[str]:
-        config = load([f"supervisor.path={recording}"])
         config.pipeline.self_instruct.seeds = str(seeds)
         return [stage.entry(Store(tmp_path)).fingerprint for stage in build(config)]
 
