@@ -22,9 +22,9 @@ from autoif.execution.imports import packages
 from autoif.execution.worker import Crew, Worker
 
 BATCH_CALLS = 16_384
-_BATCH_JOBS = 25
+_BATCH_JOBS = 50
 _BATCH_CHARACTERS = 8 << 20
-_WINDOW_BATCHES = 8
+_WINDOW_BATCHES = 4
 _WINDOW_CHARACTERS = 64 << 20
 _DEATHS = 3
 _REMEMBERED = 4096
@@ -113,8 +113,7 @@ class Run:
                 while more and len(self._ready) < self._crew.count and not self._far_ahead():
                     more = self._read(jobs)
                 if not more or self._far_ahead():
-                    self._ready += self._open.values()
-                    self._open.clear()
+                    self._flush()
                 self._dispatch()
                 while self._waiting and self._waiting[0].done:
                     entry = self._waiting.popleft()
@@ -122,6 +121,14 @@ class Run:
                     yield entry.result()
                 if self._sent:
                     self._collect()
+
+    def _flush(self) -> None:
+        """Send what is there, in as many pieces as there are workers to take them."""
+        for batch in self._open.values():
+            size = -(-len(batch.entries) // self._crew.count)
+            for at in range(0, len(batch.entries), size):
+                self._ready.append(_Batch(batch.kind, batch.packages, False, batch.entries[at : at + size]))
+        self._open.clear()
 
     def _far_ahead(self) -> bool:
         return len(self._waiting) >= self._window or self._characters >= _WINDOW_CHARACTERS

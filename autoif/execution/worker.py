@@ -19,7 +19,7 @@ from autoif.execution.imports import data_paths, site_paths
 _BOOTSTRAP = "import sys; sys.path.append({path!r}); from confined.zygote import main; main()"
 _GRACE_SECONDS = 2.0
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
-_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class Worker:
@@ -120,7 +120,7 @@ class Crew:
                 worker.layers()
             except Gone:
                 worker.close(kill=True)
-                raise EngineError("an execution worker cannot be started again: is the machine out of memory?") from None
+                raise EngineError("an execution worker cannot be started again: is memory exhausted?") from None
         self.busy.add(worker)
         return worker
 

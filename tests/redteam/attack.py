@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hostile import HOSTILE, Hostile
+from hostile import BRIEF, HOSTILE, Hostile
 
 from autoif.execution import ExecutionConfig, ExecutionEngine, Job
 
 SECRET = "d41c5a7e-canary"
 GOOD = "import re\n\ndef evaluate(response):\n    return len(re.findall(r'[a-z]+', response)) > 2\n"
-GOOD_ALONE = "import random\n\ndef evaluate(response):\n    random.seed(3)\n    return len(response.split()) > random.choice([2])\n"
+GOOD_ALONE = "import random\n\ndef evaluate(r):\n    random.seed(3)\n    return len(r.split()) > random.choice([2])\n"
 GOOD_INPUTS = ("one two three", "one", "\ud800 \0 a b c d")
 GOOD_OUTCOMES = ["true", "false", "true"]
 LIMITS = ExecutionConfig(
@@ -117,4 +117,4 @@ def _received(tcp: socket.socket, udp: socket.socket) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(attack(sys.argv[1])))
+    print(json.dumps(attack(sys.argv[1], BRIEF)))

@@ -3,6 +3,7 @@
 ``@NAME@`` in a source stands for something the test set up: a canary file, a folder to write to, listening ports, the
 supervisor's process id. The expected set names every outcome that means "contained"; TRUE is in none of them.
 """
+# ruff: noqa: E501 - a case on one line, however long, can be scanned
 
 from __future__ import annotations
 
@@ -320,3 +321,6 @@ MESS = [
 ]
 
 HOSTILE: list[Hostile] = [*TIME, *SPACE, *PROCESSES, *FILES, *NETWORK, *KERNEL, *FORGERY, *MESS]
+
+BRIEF: list[Hostile] = [case for case in HOSTILE if case not in TIME[6:]]
+"""For a second user: the clocks are the same whoever runs the engine, and waiting for them is what takes long."""

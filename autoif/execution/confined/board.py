@@ -6,16 +6,20 @@ each child and copies it after the child is dead, so a child can only ever speak
 
 from __future__ import annotations
 
+import contextlib
 import mmap
+import os
 import struct
 
 _HEADER = 64
-_LOADS, _LOADING, _DETAILS = 0, 1, 2
+_LOADS, _LOADING, _DETAILS, _HOST_PID = 0, 1, 2, 3
 DETAILS_PER_JOB = 32
 """So many texts are kept for one function: the first ones."""
 DETAIL_BYTES = 160
 _RECORD = struct.Struct("=IH")
-_AREA = 32 * DETAILS_PER_JOB * (DETAIL_BYTES + _RECORD.size)
+_JOBS = 64
+"""At least as many as a batch holds."""
+_AREA = _JOBS * DETAILS_PER_JOB * (DETAIL_BYTES + _RECORD.size)
 
 
 class Board:
@@ -35,6 +39,11 @@ class Board:
         self._header[:] = memoryview(bytes(_HEADER)).cast("I")
 
     # Written by the child.
+
+    def introduce(self) -> None:
+        """Tell the process id that ``/proc`` knows this process by; a process-id namespace hides it from the zygote."""
+        with contextlib.suppress(OSError):  # no /proc
+            self._header[_HOST_PID] = int(os.readlink("/proc/self"))
 
     def loading(self, job: int | None) -> None:
         """Say that the child's function number ``job`` is being loaded; None when that is over."""
@@ -57,6 +66,10 @@ class Board:
         first = self._map.find(b"\0", _HEADER + since, _HEADER + calls)
         return self._header[_LOADS], calls if first < 0 else first - _HEADER
 
+    def host_pid(self) -> int:
+        """What :meth:`introduce` told."""
+        return self._header[_HOST_PID]
+
     def loading_job(self) -> int | None:
         """Which function the child was loading."""
         job = self._header[_LOADING]
@@ -68,8 +81,9 @@ class Board:
 
     def details(self) -> list[tuple[int, bytes]]:
         """(position, text) as the child wrote them."""
-        found, at, used = [], 0, min(self._header[_DETAILS], _AREA)
-        while at + _RECORD.size <= used and len(found) < 32 * DETAILS_PER_JOB:
+        found: list[tuple[int, bytes]] = []
+        at, used = 0, min(self._header[_DETAILS], _AREA)
+        while at + _RECORD.size <= used and len(found) < _JOBS * DETAILS_PER_JOB:
             position, length = _RECORD.unpack(self._area[at : at + _RECORD.size])
             at += _RECORD.size
             length = min(length, DETAIL_BYTES, used - at)

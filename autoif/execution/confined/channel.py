@@ -21,7 +21,7 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
 
-    def send(self, message: object) -> None:
+    def send(self, message: Any) -> None:
         """Send one message.
 
         Raises:

@@ -62,21 +62,23 @@ def readable() -> list[str]:
     return [*sorted(own), os.path.join(sys.base_prefix, "lib"), *_SYSTEM, *_DEVICES]
 
 
-def restrict(paths: Iterable[str]) -> None:
-    """Confine this process and its descendants to reading beneath ``paths``. Needs no-new-privileges first.
+def ruleset(paths: Iterable[str]) -> int:
+    """A handle of rules that allow reading beneath ``paths`` and nothing else; the caller closes it.
 
     Raises:
         Unsupported: when the kernel has no Landlock.
     """
     abi = version()
-    ruleset = _Ruleset((1 << _FS_BITS.get(abi, 16)) - 1, _TCP if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
-    handle = _call(_CREATE, ctypes.byref(ruleset), ctypes.c_size_t(ctypes.sizeof(ruleset)), ctypes.c_uint32(0))
-    try:
-        for path in paths:
-            _allow(handle, path)
-        _call(_RESTRICT, ctypes.c_int(handle), ctypes.c_uint32(0))
-    finally:
-        os.close(handle)
+    rules = _Ruleset((1 << _FS_BITS.get(abi, 16)) - 1, _TCP if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
+    handle = _call(_CREATE, ctypes.byref(rules), ctypes.c_size_t(ctypes.sizeof(rules)), ctypes.c_uint32(0))
+    for path in paths:
+        _allow(handle, path)
+    return handle
+
+
+def restrict(handle: int) -> None:
+    """Confine this process and its descendants, on top of earlier rules. Needs no-new-privileges first."""
+    _call(_RESTRICT, ctypes.c_int(handle), ctypes.c_uint32(0))
 
 
 def _allow(handle: int, path: str) -> None:

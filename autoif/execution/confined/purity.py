@@ -1,43 +1,50 @@
 """The purity gate: which functions may share a process with others, and why not.
 
-An allow-list over the syntax tree. What passes can compute on text and on values of its own; it cannot reach any object
-that another function sees and can change. So a batch of such functions in one process gives what each gives alone. The
-gate only decides about speed: the process they share is confined like any other, and whatever fails here, or misbehaves,
-runs in a process of its own.
+An allow-list over the syntax tree. What passes can compute on text and on values of its own; it cannot reach any
+object that another function sees and can change. So a batch of such functions in one process gives what each gives
+alone. The gate only decides about speed: the process they share is confined like any other, and whatever fails here,
+or misbehaves, runs in a process of its own.
 
-Allowed are: the node types below; names that the source itself binds, and pure builtins; attributes in one list, none of
-which changes or leads to shared state (``append`` is in it, ``kwlist`` is not); imports of pure members of pure modules.
-Refused are among others: classes (``__del__`` runs later), decorators, generators (their ``finally`` does, too),
-attribute assignment, ``global``, every dunder, ``getattr``, ``eval``, ``open``, ``random`` (shared state).
+Allowed are: the node types below; names that the source itself binds, and pure builtins; attributes in one list, none
+of which changes or leads to shared state (``append`` is in it, ``kwlist`` is not); imports of pure members of pure
+modules. Refused are among others: classes (``__del__`` runs later), decorators, generators (their ``finally`` does,
+too), attribute assignment, ``global``, every dunder, ``getattr``, ``eval``, ``open``, ``type`` (it makes classes),
+``random`` (shared state).
 """
 
 from __future__ import annotations
 
 import ast
+from typing import Any
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
 
 _NODES = frozenset(
     getattr(ast, name)
-    for name in (
+    for name in _words(
         "Module Expr Return Assign AugAssign AnnAssign Delete For While If Try Raise Assert Pass Break Continue "
         "FunctionDef Lambda arguments arg keyword ExceptHandler Import ImportFrom alias Nonlocal "
         "BoolOp NamedExpr BinOp UnaryOp IfExp Dict Set ListComp SetComp DictComp GeneratorExp comprehension Compare "
         "Call FormattedValue JoinedStr Constant Attribute Subscript Starred Name List Tuple Slice "
         "Load Store Del And Or Add Sub Mult MatMult Div Mod Pow LShift RShift BitOr BitXor BitAnd FloorDiv "
         "Invert Not UAdd USub Eq NotEq Lt LtE Gt GtE Is IsNot In NotIn"
-    ).split()
+    )
 )
 
-_BUILTINS = frozenset(
+_BUILTINS = _words(
     "abs all any ascii bin bool bytes callable chr complex dict divmod enumerate filter float format frozenset hex int "
     "isinstance issubclass iter len list map max min next object oct ord pow print range repr reversed round set slice "
     "sorted str sum tuple zip True False None Ellipsis NotImplemented __name__ "
     "ArithmeticError AssertionError AttributeError BaseException Exception IndexError KeyError LookupError MemoryError "
     "NameError OverflowError RecursionError RuntimeError StopIteration SyntaxError TypeError UnicodeError "
-    "UnicodeDecodeError UnicodeEncodeError ValueError ZeroDivisionError".split()
+    "UnicodeDecodeError UnicodeEncodeError ValueError ZeroDivisionError"
 )
 
 _MODULES = {
-    name: frozenset(members.split())
+    name: _words(members)
     for name, members in {
         "re": "compile search match fullmatch split findall finditer sub subn escape error Match Pattern A ASCII I "
         "IGNORECASE M MULTILINE S DOTALL X VERBOSE U UNICODE",
@@ -47,8 +54,9 @@ _MODULES = {
         "factorial comb perm prod fsum hypot trunc isqrt sin cos tan",
         "json": "loads dumps JSONDecodeError",
         "collections": "Counter defaultdict OrderedDict deque",
-        "itertools": "chain groupby combinations permutations product islice takewhile dropwhile zip_longest accumulate "
-        "pairwise repeat starmap combinations_with_replacement filterfalse tee count cycle compress from_iterable",
+        "itertools": "chain groupby combinations permutations product islice takewhile dropwhile zip_longest "
+        "accumulate pairwise repeat starmap combinations_with_replacement filterfalse tee count cycle compress "
+        "from_iterable",
         "functools": "reduce partial cmp_to_key",
         "datetime": "datetime date time timedelta timezone",
         "unicodedata": "category name normalize combining east_asian_width bidirectional decimal digit numeric",
@@ -68,14 +76,14 @@ _MODULES = {
 }
 
 _TYPES = (str, bytes, int, float, list, dict, set, frozenset, tuple)
-_METHODS = frozenset(name for kind in _TYPES for name in dir(kind) if not name.startswith("_")) | frozenset(
+_METHODS = frozenset(name for kind in _TYPES for name in dir(kind) if not name.startswith("_")) | _words(
     # match and pattern objects, counters, deques, dates, fractions, exceptions
     "group groups groupdict start end span pos endpos lastindex lastgroup string pattern flags groupindex expand "
     "most_common elements subtract total move_to_end appendleft popleft extendleft rotate maxlen "
     "year month day hour minute second microsecond weekday isoweekday isoformat strftime strptime fromisoformat "
     "total_seconds days seconds fromordinal toordinal timetuple combine "
     "get_matching_blocks get_opcodes quick_ratio find_longest_match quantize limit_denominator args msg lineno colno "
-    "reason".split()
+    "reason"
 )
 
 _ATTRIBUTES = frozenset.union(_METHODS, *_MODULES.values()) - {"format_map"}
@@ -84,14 +92,12 @@ _ATTRIBUTES = frozenset.union(_METHODS, *_MODULES.values()) - {"format_map"}
 def refusal(tree: ast.Module) -> str | None:
     """Why ``tree`` must run alone, or None when it may share a process. Never raises; linear in the tree."""
     bound: set[str] = set()
-    loaded: dict[str, ast.AST] = {}
+    loaded: set[str] = set()
+    node: Any
     for node in ast.walk(tree):
         kind = type(node)
         if kind is ast.Name:
-            if type(node.ctx) is ast.Load:
-                loaded[node.id] = node
-            else:
-                bound.add(node.id)
+            (loaded if type(node.ctx) is ast.Load else bound).add(node.id)
         elif kind is ast.Attribute:
             if node.attr not in _ATTRIBUTES:
                 return f"attribute {node.attr}"
@@ -107,19 +113,18 @@ def refusal(tree: ast.Module) -> str | None:
             bound.add(node.arg)
         elif kind is ast.ExceptHandler and node.name:
             bound.add(node.name)
-        elif kind is ast.Import:
-            for alias in node.names:
-                if alias.name not in _MODULES:
-                    return f"import {alias.name}"
-                bound.add(alias.asname or alias.name)
-        elif kind is ast.ImportFrom:
-            members = _MODULES.get(node.module or "", frozenset()) if node.level == 0 else frozenset()
-            for alias in node.names:
-                if alias.name not in members:
-                    return f"import {node.module}.{alias.name}"
-                bound.add(alias.asname or alias.name)
-    for name in loaded:
-        if name not in bound and name not in _BUILTINS:
-            return f"name {name}"
-    hidden = next((name for name in bound if name.startswith("__")), None)
-    return f"name {hidden}" if hidden else None
+        elif kind in (ast.Import, ast.ImportFrom):
+            if foreign := _foreign(node):
+                return f"import {foreign}"
+            bound.update(alias.asname or alias.name for alias in node.names)
+    unknown = next((name for name in loaded if name not in bound and name not in _BUILTINS), None)
+    unknown = unknown or next((name for name in bound if name.startswith("__")), None)
+    return f"name {unknown}" if unknown else None
+
+
+def _foreign(node: ast.Import | ast.ImportFrom) -> str | None:
+    """What an import asks for that is not in the list."""
+    if isinstance(node, ast.Import):
+        return next((alias.name for alias in node.names if alias.name not in _MODULES), None)
+    members = _MODULES.get(node.module or "", frozenset()) if node.level == 0 else frozenset()
+    return next((f"{node.module}.{alias.name}" for alias in node.names if alias.name not in members), None)

@@ -5,8 +5,8 @@ open sockets, create processes or threads, send signals, write or rename files, 
 change its limits. A refused call fails with EPERM, so the function sees an ordinary exception; clone3, openat2 and
 newer interfaces whose arguments lie behind pointers fail with ENOSYS, so libc falls back to what can be inspected.
 
-Source: Linux ``seccomp(2)``, ``include/uapi/linux/{seccomp,filter,audit}.h`` and the system-call tables of x86_64 and of
-the generic (aarch64) ABI.
+Source: Linux ``seccomp(2)``, ``include/uapi/linux/{seccomp,filter,audit}.h`` and the system-call tables of x86_64 and
+of the generic (aarch64) ABI.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import errno
 import os
 import platform
 import struct
+
+from .syscalls import ABSENT, INSPECTED, NUMBERS, PLAIN
 
 _LD, _JEQ, _JSET, _JGE, _RET, _AND = 0x20, 0x15, 0x45, 0x35, 0x06, 0x54
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -32,44 +34,6 @@ _FCNTL = (0, 1, 2, 3, 1030)
 _IOCTL = (0x5401, 0x5413, 0x5450, 0x5451, 0x541B)
 """TCGETS, TIOCGWINSZ, FIONCLEX, FIOCLEX, FIONREAD."""
 
-_PLAIN = {
-    "x86_64": (
-        # read write close stat fstat lstat poll lseek munmap brk rt_sigaction rt_sigprocmask rt_sigreturn pread64 readv
-        (0, 1, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 17, 19)
-        # writev access select sched_yield mremap madvise dup dup2 pause nanosleep getitimer alarm setitimer getpid exit
-        + (20, 21, 23, 24, 25, 28, 32, 33, 34, 35, 36, 37, 38, 39, 60)
-        # uname getcwd readlink gettimeofday getrlimit getrusage sysinfo times getuid getgid geteuid getegid getppid
-        + (63, 79, 89, 96, 97, 98, 99, 100, 102, 104, 107, 108, 110)
-        # getpgrp getgroups getresuid getresgid getpgid getsid rt_sigpending rt_sigtimedwait sigaltstack gettid time
-        + (111, 115, 118, 120, 121, 124, 127, 128, 131, 186, 201)
-        # futex sched_getaffinity getdents64 restart_syscall fadvise64 clock_gettime clock_getres clock_nanosleep
-        + (202, 204, 217, 219, 221, 228, 229, 230)
-        # exit_group newfstatat readlinkat faccessat pselect6 ppoll set_robust_list dup3 preadv getcpu getrandom
-        + (231, 262, 267, 269, 270, 271, 273, 292, 295, 309, 318)
-        # statx rseq close_range faccessat2
-        + (332, 334, 436, 439)
-    ),
-    "aarch64": (
-        # getcwd dup dup3 faccessat close getdents64 lseek read write readv writev pread64 preadv pselect6 ppoll
-        (17, 23, 24, 48, 57, 61, 62, 63, 64, 65, 66, 67, 69, 72, 73)
-        # readlinkat newfstatat fstat exit exit_group futex set_robust_list nanosleep getitimer setitimer
-        + (78, 79, 80, 93, 94, 98, 99, 101, 102, 103)
-        # clock_gettime clock_getres clock_nanosleep sched_getaffinity sched_yield restart_syscall sigaltstack
-        + (113, 114, 115, 123, 124, 128, 132)
-        # rt_sigsuspend rt_sigaction rt_sigprocmask rt_sigpending rt_sigtimedwait rt_sigreturn getresuid getresgid
-        + (133, 134, 135, 136, 137, 139, 148, 150)
-        # times getpgid getsid getgroups uname getrlimit getrusage getcpu gettimeofday getpid getppid getuid geteuid
-        + (153, 155, 156, 158, 160, 163, 165, 168, 169, 172, 173, 174, 175)
-        # getgid getegid gettid sysinfo brk munmap mremap fadvise64 madvise getrandom statx rseq close_range faccessat2
-        + (176, 177, 178, 179, 214, 215, 216, 223, 233, 278, 291, 293, 436, 439)
-    ),
-}
-_INSPECTED = {
-    # open openat mmap mprotect ioctl fcntl prlimit64
-    "x86_64": {"open": 2, "openat": 257, "mmap": 9, "mprotect": 10, "ioctl": 16, "fcntl": 72, "prlimit64": 302},
-    "aarch64": {"openat": 56, "mmap": 222, "mprotect": 226, "ioctl": 29, "fcntl": 25, "prlimit64": 261},
-}
-_ABSENT = (435, 437)  # clone3, openat2: the same numbers on both
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -129,18 +93,21 @@ def program(machine: str | None = None) -> bytes:
         Unsupported: when there is no table for this machine.
     """
     machine = machine or platform.machine()
-    if machine not in _PLAIN:
+    if machine not in NUMBERS:
         raise Unsupported(f"there is no system-call table for {machine}")
+    numbers = NUMBERS[machine]
     code = [_op(_LD, _ARCH), _op(_JEQ, _AUDIT_ARCH[machine], 1), _op(_RET, _KILL_PROCESS), _op(_LD, _NR)]
     if machine == "x86_64":  # the x32 ABI has numbers of its own
         code += [_op(_JGE, 0x40000000, 0, 1), _op(_RET, _KILL_PROCESS)]
-    for name, number in _INSPECTED[machine].items():
-        rule = _rule(name)
-        code += [_op(_JEQ, number, 0, len(rule)), *rule]
-    for number in _PLAIN[machine]:
-        code += [_op(_JEQ, number, 0, 1), _op(_RET, _ALLOW)]
-    for number in _ABSENT:
-        code += [_op(_JEQ, number, 0, 1), _fail(errno.ENOSYS)]
+    for name in INSPECTED:
+        if name in numbers:
+            rule = _rule(name)
+            code += [_op(_JEQ, numbers[name], 0, len(rule)), *rule]
+    for name in PLAIN:
+        if name in numbers:
+            code += [_op(_JEQ, numbers[name], 0, 1), _op(_RET, _ALLOW)]
+    for name in ABSENT:
+        code += [_op(_JEQ, numbers[name], 0, 1), _fail(errno.ENOSYS)]
     return b"".join([*code, _fail(errno.EPERM)])
 
 

@@ -12,37 +12,34 @@ import gc
 import importlib
 import marshal
 import os
-import random
 import resource
 import select
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 
 from . import codes, landlock, namespaces, seccomp
 from .board import Board
 from .channel import Channel, Gone
 from .child import Runner, leave
+from .watch import Watch
 
 _PAGE = resource.getpagesize()
-_WALL_CREDIT = 8.0
-"""A CPU-second used by a call buys it so many wall seconds: a busy machine delays a call without timing it out."""
-
 Details = list[tuple[int, bytes]]
 Job = tuple[str, int, int, int, int, bool]
 """(source, its blob of inputs, number of inputs, first input to run, kills so far, known to be pure)."""
 Answer = tuple[bool, bytes, Details, int, bool]
 """(finished, outcome codes from the job's start on, details by input index, kills so far, passed the gate)."""
 
-_PRELOADED = (
-    "ast base64 bisect calendar collections copy csv dataclasses datetime decimal difflib enum fractions functools "
+_PRELOADED = list(
+    "ast base64 bisect calendar collections copy csv dataclasses datetime decimal difflib enum fractions functools "  # noqa: SIM905 - names read better as a line
     "hashlib heapq html html.parser io itertools json locale math operator random re statistics string textwrap time "
-    "typing unicodedata urllib.parse"
-).split()
-"""What functions usually import: loaded once here instead of in every child."""
+    "typing unicodedata urllib.parse".split()
+)
+"""What functions usually import: loaded once here instead of in every child. What cannot be loaded is left to them."""
 
 
 class Zygote:
@@ -58,6 +55,7 @@ class Zygote:
         self._tick = min(0.02, self._cpu / 10, self._wall / 10)
         self._board = Board(settings["capacity"])
         self._filter: seccomp.Filter | None = None
+        self._rules: int | None = None
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._hangup = select.poll()
         self._hangup.register(channel.sock, select.POLLHUP | select.POLLRDHUP)
@@ -67,6 +65,14 @@ class Zygote:
         built = seccomp.Filter()
         seccomp.no_new_privileges()
         self._filter = built
+
+    def hide_files(self, readable: list[str]) -> None:
+        """Layer 2. The zygote keeps ``/proc`` to see whether a child sleeps; each child gives that up, too."""
+        readable = [*landlock.readable(), *readable]
+        own = landlock.ruleset([*readable, "/proc"])
+        landlock.restrict(own)
+        os.close(own)
+        self._rules = landlock.ruleset(readable)
 
     def serve(self) -> None:
         """Answer batches for ever.
@@ -84,10 +90,8 @@ class Zygote:
     def _preload(self, packages: list[str]) -> None:
         """Import installed packages here, so that no child has to. What fails will fail there again, and be seen."""
         fresh = [name for name in packages if name not in sys.modules]
-        for name in fresh:
-            with contextlib.suppress(Exception):
-                importlib.import_module(name)
         if fresh:
+            _import(fresh)
             if "numpy" in fresh and "numpy" in sys.modules:
                 sys.modules["numpy"].random.seed(0)
             self._settle()
@@ -100,7 +104,7 @@ class Zygote:
 
     def _batch(self, kind: str, jobs: list[Job], blobs: list[bytes]) -> list[Answer]:
         if kind == codes.PROGRAM:
-            return [self._alone(lambda runner, s=source: runner.program(s)) for source, *_ in jobs]
+            return [self._alone(methodcaller("program", source)) for source, *_ in jobs]
         if kind == codes.EACH:
             return [self._each(job, blobs) for job in jobs]
         if kind == codes.SHARED:
@@ -191,7 +195,7 @@ class Zygote:
         source, blob, *_ = job
         outcomes, details = b"", []
         for at, text in enumerate(marshal.loads(blobs[blob])):
-            _, outcome, detail, *_ = self._alone(lambda runner, t=text: runner.own(source, (t,)))
+            _, outcome, detail, *_ = self._alone(methodcaller("own", source, (text,)))
             outcomes += outcome
             details += [(at, text) for _, text in detail]
         return True, outcomes, details, 0, False
@@ -210,6 +214,7 @@ class Zygote:
         if pid:
             return self._watch(pid, calls)
         try:
+            self._board.introduce()
             self._confine(limit)
             run(Runner(self._board, self._booleans))
         except BaseException:
@@ -220,6 +225,8 @@ class Zygote:
     def _confine(self, memory: int) -> None:
         """Give up in the child what only the zygote may do."""
         seccomp.die_with_parent()
+        if self._rules is not None:
+            landlock.restrict(self._rules)
         os.closerange(3, 64)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -227,29 +234,27 @@ class Zygote:
             self._filter.install()
 
     def _watch(self, pid: int, calls: int) -> int:
-        clock = (~pid << 3) | 2  # the CPU clock of another process: clock_getcpuclockid(3)
-        seen, spent_before, idle = (-1, 0), 0.0, 0.0
-        last, last_spent = time.monotonic(), 0.0
-        while True:
-            signal.sigtimedwait((signal.SIGCHLD,), self._tick)
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                return codes.CRASH
-            if self._hangup.poll(0):
-                self._kill(pid)
-                raise Gone
-            try:
-                now, spent = time.monotonic(), time.clock_gettime(clock)
-            except OSError:
-                continue  # it has just ended
-            progress = self._board.progress(seen[1], calls)
-            if progress != seen:
-                seen, spent_before, idle = progress, spent, 0.0
-            # A zygote that was itself kept waiting saw nothing of the child: count a few ticks at most.
-            idle += max(0.0, min(now - last, 4 * self._tick) - _WALL_CREDIT * (spent - last_spent))
-            last, last_spent = now, spent
-            if spent - spent_before > self._cpu or idle > self._wall:
-                self._kill(pid)
-                return codes.TIMEOUT
+        watch = Watch(pid, self._board.host_pid)
+        seen = (-1, 0)
+        try:
+            while True:
+                signal.sigtimedwait((signal.SIGCHLD,), self._tick)
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    return codes.CRASH
+                if self._hangup.poll(0):
+                    self._kill(pid)
+                    raise Gone
+                if not watch.look():
+                    continue  # it has just ended
+                progress = self._board.progress(seen[1], calls)
+                if progress != seen:
+                    seen = progress
+                    watch.restart()
+                elif watch.cpu > self._cpu or watch.asleep > self._wall:
+                    self._kill(pid)
+                    return codes.TIMEOUT
+        finally:
+            watch.close()
 
     @staticmethod
     def _kill(pid: int) -> None:
@@ -264,20 +269,32 @@ def main() -> None:
     with contextlib.suppress(Gone):
         settings = channel.receive()
         sys.path[-1:] = settings["path"]  # in place of the folder this package came from
-        for name in _PRELOADED:
-            importlib.import_module(name)
-        random.seed(0)
+        _import(_PRELOADED)
+        sys.modules["random"].seed(0)
         for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
             resource.setrlimit(limit, (0, 0))
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-        ceiling, layers = settings["ceiling"], {}
+        layers: dict[int, str] = {}
+        ceiling = settings["ceiling"]
         _attempt(layers, ceiling, 3, namespaces.enter)
         zygote = Zygote(channel, settings)  # opens what Landlock hides from here on
         _attempt(layers, ceiling, 1, zygote.give_up_privileges)
-        _attempt(layers, ceiling, 2, lambda: landlock.restrict([*landlock.readable(), *settings["readable"]]))
+        _attempt(layers, ceiling, 2, lambda: zygote.hide_files(settings["readable"]))
         channel.send(layers)
         zygote.serve()
     os._exit(0)
+
+
+def _import(names: list[str]) -> None:
+    """Load modules without the hooks that some hang on a fork: they would seed ``random`` from the system in every
+    child, and touch pages that every child then has to copy."""
+    register, os.register_at_fork = os.register_at_fork, lambda **hooks: None
+    try:
+        for name in names:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+    finally:
+        os.register_at_fork = register
 
 
 def _attempt(layers: dict[int, str], ceiling: int, number: int, step: Callable[[], None]) -> None:

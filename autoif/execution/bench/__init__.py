@@ -1,0 +1,1 @@
+"""The execution benchmark: ``python -m autoif.execution.bench [--json]``."""
