@@ -8,6 +8,7 @@ keys and values are read from there, so only attention itself is computed twice.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -19,13 +20,17 @@ PACKED = "autoif_packed"
 
 
 class Segments(msgspec.Struct, frozen=True, eq=False):
-    """Layout of a pack. ``spans[i]``: [start, stop) of sequence i's own tokens, in order and without gaps;
-    ``prefixes[i]``: [start, stop) of the tokens before them that it shares, or None."""
+    """Layout of a pack of N tokens.
 
-    spans: tuple[tuple[int, int], ...]
-    prefixes: tuple[tuple[int, int] | None, ...]
+    ``lengths``: tokens of each piece, in the pack's order. ``rows[i]``: the pieces that sequence i consists of;
+    ``own[i]``: how many of its last tokens are its own (the others were computed with an earlier sequence).
+    """
+
+    lengths: tuple[int, ...]
+    rows: tuple[tuple[int, ...], ...]
+    own: tuple[int, ...]
     gather: Tensor | None = None
-    """CUDA only: [M] flat indices of all sequences with their prefixes repeated."""
+    """CUDA only: [M] flat indices of all sequences, shared pieces repeated."""
     keep: Tensor | None = None
     """CUDA only: [N] which of those M outputs are the pack's tokens."""
     bounds: Tensor | None = None
@@ -33,20 +38,26 @@ class Segments(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest sequence, prefix included."""
-        return max(_length(span, prefix) for span, prefix in zip(self.spans, self.prefixes, strict=True))
+        """Tokens of the longest sequence, shared ones included."""
+        return max(sum(self.lengths[piece] for piece in row) for row in self.rows)
+
+    @property
+    def shared(self) -> bool:
+        """Whether any sequence begins with another one's tokens."""
+        return sum(len(row) for row in self.rows) > len(self.lengths)
 
     def to(self, device: torch.device) -> Segments:
         """The layout for ``device``; index tensors are only needed by the CUDA kernel."""
         if device.type != "cuda":
             return self
+        starts = [0, *accumulate(self.lengths)]
         gather: list[int] = []
         keep: list[int] = []
         bounds = [0]
-        for (start, stop), prefix in zip(self.spans, self.prefixes, strict=True):
-            gather += range(*prefix) if prefix else ()
-            keep += range(len(gather), len(gather) + stop - start)
-            gather += range(start, stop)
+        for row, own in zip(self.rows, self.own, strict=True):
+            for piece in row:
+                gather += range(starts[piece], starts[piece + 1])
+            keep += range(len(gather) - own, len(gather))
             bounds.append(len(gather))
         return msgspec.structs.replace(
             self,
@@ -54,10 +65,6 @@ class Segments(msgspec.Struct, frozen=True, eq=False):
             keep=torch.tensor(keep, device=device),
             bounds=torch.tensor(bounds, dtype=torch.int32, device=device),
         )
-
-
-def _length(span: tuple[int, int], prefix: tuple[int, int] | None) -> int:
-    return span[1] - span[0] + (prefix[1] - prefix[0] if prefix else 0)
 
 
 def packed_attention(
@@ -83,19 +90,15 @@ def packed_attention(
     """
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
         return _flash(query, key, value, segments, scaling), None
+    # One split for all sequences: its backward is one concatenation, slices would each fill a buffer of N tokens.
+    pieces = [tensor.split(segments.lengths, dim=2) for tensor in (query, key, value)]
     outputs = []
-    for (start, stop), prefix in zip(segments.spans, segments.prefixes, strict=True):
-        if start == stop:
-            continue
-        q, k, v = (_rows(tensor, start, stop, prefix) for tensor in (query, key, value))
-        out = scaled_dot_product_attention(q, k, v, None, dropout, is_causal=True, scale=scaling, enable_gqa=True)
-        outputs.append(out[:, :, -(stop - start) :])
+    for row, own in zip(segments.rows, segments.own, strict=True):
+        if own:
+            q, k, v = (parts[row[0]] if len(row) == 1 else torch.cat([parts[i] for i in row], 2) for parts in pieces)
+            out = scaled_dot_product_attention(q, k, v, None, dropout, is_causal=True, scale=scaling, enable_gqa=True)
+            outputs.append(out[:, :, -own:])
     return torch.cat(outputs, dim=2).transpose(1, 2), None
-
-
-def _rows(tensor: Tensor, start: int, stop: int, prefix: tuple[int, int] | None) -> Tensor:
-    own = tensor[:, :, start:stop]
-    return own if prefix is None else torch.cat((tensor[:, :, prefix[0] : prefix[1]], own), dim=2)
 
 
 def _flash(query: Tensor, key: Tensor, value: Tensor, segments: Segments, scaling: float | None) -> Tensor:
@@ -104,7 +107,7 @@ def _flash(query: Tensor, key: Tensor, value: Tensor, segments: Segments, scalin
     assert segments.gather is not None
     assert segments.keep is not None
     assert segments.bounds is not None
-    shared = any(segments.prefixes)
+    shared = segments.shared
     q, k, v = (t[0].transpose(0, 1) for t in (query, key, value))
     if shared:
         q, k, v = q[segments.gather], k[segments.gather], v[segments.gather]

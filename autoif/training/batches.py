@@ -53,13 +53,16 @@ class MicroBatch(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One sequence of the layout: ``shared`` tokens stand at ``prefix`` already, ``own`` follow here."""
+    """One sequence of the layout: ``pieces`` are its own tokens; ``shares`` is the row whose first piece comes before
+    them. ``learnt``: (index into the own tokens, −1 for the shared piece's last; target token)."""
 
-    own: Sequence[int]
-    position: int
-    prefix: tuple[int, int] | None
+    pieces: tuple[Sequence[int], ...]
     learnt: list[tuple[int, int]]
-    """(index into own, −1 for the last shared token; target token)."""
+    shares: int | None = None
+
+
+_EMPTY = _Row(([0],), [])
+"""What an empty micro-batch computes: one token that nothing is learnt from keeps all processes in step."""
 
 
 def sft_batch(ids: Sequence[str], rows: Sequence[Encoded], indices: Sequence[int], packing: bool) -> MicroBatch:
@@ -67,7 +70,7 @@ def sft_batch(ids: Sequence[str], rows: Sequence[Encoded], indices: Sequence[int
     layout = []
     for row in rows:
         learnt = [(i - 1, row.tokens[i]) for i in range(1, len(row.tokens)) if row.labels[i]]
-        layout.append(_Row(row.tokens[:-1], 0, None, learnt))
+        layout.append(_Row((row.tokens[:-1],), learnt))
     tokens = sum(len(row.tokens) for row in rows)
     return (_pack if packing else _pad)(tuple(ids), tuple(indices), layout, tokens)
 
@@ -77,42 +80,40 @@ def pair_batch(
 ) -> MicroBatch:
     """Rows of pairs: sequences 2i and 2i + 1 are the chosen and the rejected answer of pair i."""
     layout: list[_Row] = []
-    tokens = at = 0
+    tokens = 0
     for row in rows:
         size = len(row.prompt)
-        for order, answer in enumerate((row.chosen, row.rejected)):
-            tokens += size + len(answer)
-            if order and packing and share_prompt:
-                learnt = [(i - 1, token) for i, token in enumerate(answer)]
-                layout.append(_Row(answer[:-1], size, (at, at + size), learnt))
-                at += size + len(row.chosen) - 1 + len(answer) - 1
-            else:
-                learnt = [(size + i - 1, token) for i, token in enumerate(answer)]
-                layout.append(_Row([*row.prompt, *answer[:-1]], 0, None, learnt))
+        tokens += 2 * size + len(row.chosen) + len(row.rejected)
+        for answer in (row.chosen, row.rejected):
+            learnt = [(size + i - 1, token) for i, token in enumerate(answer)]
+            layout.append(_Row((row.prompt, answer[:-1]), learnt))
+        if packing and share_prompt:
+            learnt = [(i - 1, token) for i, token in enumerate(row.rejected)]
+            layout[-1] = _Row((row.rejected[:-1],), learnt, shares=len(layout) - 2)
     return (_pack if packing else _pad)(tuple(ids), tuple(indices), layout, tokens)
 
 
 def _pack(ids: tuple[str, ...], indices: tuple[int, ...], layout: list[_Row], tokens: int) -> MicroBatch:
     flat: list[int] = []
     positions: list[int] = []
-    where: list[int] = []
-    targets: list[int] = []
-    owner: list[int] = []
-    spans: list[tuple[int, int]] = []
-    prefixes: list[tuple[int, int] | None] = []
-    for number, row in enumerate(layout):
+    learnt: list[tuple[int, int, int]] = []
+    lengths: list[int] = []
+    rows: list[tuple[int, ...]] = []
+    own: list[int] = []
+    first: list[tuple[int, int]] = []  # each row's first piece: its number, and the flat index where it ends
+    for number, row in enumerate(layout or [_EMPTY]):
+        piece, end = first[row.shares] if row.shares is not None else (None, 0)
+        before = lengths[piece] if piece is not None else 0
         start = len(flat)
-        for index, target in row.learnt:
-            before = row.prefix[1] - 1 if row.prefix and index < 0 else start + index
-            where.append(before)
-            targets.append(target)
-            owner.append(number)
-        flat += row.own
-        positions += range(row.position, row.position + len(row.own))
-        spans.append((start, len(flat)))
-        prefixes.append(row.prefix)
-    if not flat:  # an empty micro-batch: one token that nothing is learnt from keeps all processes in step
-        flat, positions, spans, prefixes = [0], [0], [(0, 1)], [None]
+        first.append((len(lengths), start + len(row.pieces[0])))
+        rows.append((*(() if piece is None else (piece,)), *range(len(lengths), len(lengths) + len(row.pieces))))
+        for part in row.pieces:
+            flat += part
+            lengths.append(len(part))
+        own.append(len(flat) - start)
+        positions += range(before, before + own[-1])
+        learnt += [(end - 1 if i < 0 else start + i, target, number) for i, target in row.learnt]
+    where, targets, owner = zip(*learnt, strict=True) if learnt else ((), (), ())
     return MicroBatch(
         ids=ids,
         indices=indices,
@@ -123,20 +124,20 @@ def _pack(ids: tuple[str, ...], indices: tuple[int, ...], layout: list[_Row], to
         owner=torch.tensor(owner, dtype=torch.long),
         sequences=len(layout),
         tokens=tokens,
-        segments=Segments(tuple(spans), tuple(prefixes)),
+        segments=Segments(tuple(lengths), tuple(rows), tuple(own)),
     )
 
 
 def _pad(ids: tuple[str, ...], indices: tuple[int, ...], layout: list[_Row], tokens: int) -> MicroBatch:
-    rows = layout or [_Row([0], 0, None, [])]
-    width = max(1, *(len(row.own) for row in rows))
+    rows = [[token for piece in row.pieces for token in piece] for row in layout or [_EMPTY]]
+    width = max(1, *(len(row) for row in rows))
     input_ids = torch.zeros(len(rows), width, dtype=torch.long)
     mask = torch.zeros(len(rows), width, dtype=torch.long)
     for number, row in enumerate(rows):
-        input_ids[number, : len(row.own)] = torch.tensor(row.own, dtype=torch.long)
-        mask[number, : max(1, len(row.own))] = 1
-    learnt = [(n, n * width + index, target) for n, row in enumerate(layout) for index, target in row.learnt]
-    owner, where, targets = zip(*learnt, strict=True) if learnt else ((), (), ())
+        input_ids[number, : len(row)] = torch.tensor(row, dtype=torch.long)
+        mask[number, : len(row)] = 1
+    learnt = [(n * width + index, target, n) for n, row in enumerate(layout) for index, target in row.learnt]
+    where, targets, owner = zip(*learnt, strict=True) if learnt else ((), (), ())
     return MicroBatch(
         ids=ids,
         indices=indices,
