@@ -137,12 +137,14 @@ class SupervisorConfig:
     """Common to all supervisors. ``model``: what answers, as it stands in identities and reports.
 
     ``record``: also write every answer to this recording (JSONL, ``.xz`` when so named); ``quantisation``: how the
-    weights were packed, for its header.
+    weights were packed, for its header. Prices are per million tokens, in any one currency.
     """
 
     model: str = "???"
     quantisation: str = field(default="", metadata=NOT_IDENTITY)
     record: str | None = field(default=None, metadata=NOT_IDENTITY)
+    input_price: float = field(default=0.0, metadata=NOT_IDENTITY)
+    output_price: float = field(default=0.0, metadata=NOT_IDENTITY)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -418,7 +420,7 @@ class HardwareConfig:
 
 @dataclass(kw_only=True, slots=True)
 class HeldoutConfig:
-    """Verified instructions × queries never trained on, scored by their functions. ``limit`` prompts; 0 turns it off."""
+    """Verified instructions × queries never trained on, scored by their functions. ``limit`` prompts; 0: none."""
 
     limit: int = 500
     max_tokens: int = 512
@@ -458,6 +460,15 @@ class TrackingConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class BudgetConfig:
+    """What a run of this name may ask of its supervisor, restarts included: tokens in and out, and money at the
+    supervisor's prices; null for no bound. A run that reaches it stops and goes on where it was once it is raised."""
+
+    max_tokens: int | None = field(default=None, metadata=NOT_IDENTITY)
+    max_cost: float | None = field(default=None, metadata=NOT_IDENTITY)
+
+
+@dataclass(kw_only=True, slots=True)
 class PathsConfig:
     """Folders, relative to the working directory unless absolute. ``cache`` holds prepared models and model calls."""
 
@@ -482,4 +493,5 @@ class RunConfig:
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
