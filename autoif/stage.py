@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from autoif.errors import AutoifError
+from autoif.generation.accounting import charged_to
 from autoif.progress import CALLS, EXECUTIONS, RECORDS, advance, bar
 from autoif.records import RECORD_VERSION, Record, Reject, encode
 from autoif.store import Entry, Manifest, Store, StoreError, write_atomically
@@ -219,6 +220,7 @@ def _run(stage: Stage, entry: Entry, store: Store, engines: Engines) -> Manifest
         if final.exists() and not path.exists():
             final.replace(path)
     with (
+        charged_to(entry.fingerprint, context.facts) as account,
         bar(stage.title, *_effort(stage, [len(rows) for rows in inputs], journal.inputs)),
         _reopen(records, journal.records_bytes) as keep,
         _reopen(rejected, journal.rejected_bytes) as drop,
@@ -241,6 +243,7 @@ def _run(stage: Stage, entry: Entry, store: Store, engines: Engines) -> Manifest
             journal.records_bytes, journal.rejected_bytes = keep.tell(), drop.tell()
             journal.rejected = dict(sorted(reasons.items()))
             journal.seconds = before + time.monotonic() - started
+            context.facts.update(account.facts())
             if stage.chunk:
                 journal.save(journal_path)
     rejected.replace(entry.rejected_path)

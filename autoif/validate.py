@@ -95,6 +95,10 @@ RANGES: dict[str, Range] = {
     "threads": _NATURAL,
     "batch_size": _COUNT,
     "concurrency": _COUNT,
+    "input_price": _NATURAL,
+    "output_price": _NATURAL,
+    "budget.max_tokens": _COUNT,
+    "max_cost": _POSITIVE,
     "requests_per_minute": _COUNT,
     "tokens_per_minute": _COUNT,
     "retries": _NATURAL,
@@ -218,8 +222,9 @@ def _lengths(config: RunConfig) -> Iterator[str]:
     lengths = {f"{path}.max_length": training.max_length for path, training in trainings(config)}
     if isinstance(config.algorithm, OnlineDpoAlgorithm):
         lengths["algorithm.max_tokens"] = config.algorithm.max_tokens
-    lengths["evaluation.heldout.max_tokens"] = config.evaluation.heldout.max_tokens
-    lengths["evaluation.ifeval.max_tokens"] = config.evaluation.ifeval.max_tokens
+    for name, benchmark in (("heldout", config.evaluation.heldout), ("ifeval", config.evaluation.ifeval)):
+        if benchmark.limit != 0:  # 0 turns it off
+            lengths[f"evaluation.{name}.max_tokens"] = benchmark.max_tokens
     for path, tokens in lengths.items():
         if tokens > context:
             yield f"{path}={tokens} exceeds model.context_length={context}"

@@ -15,13 +15,17 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import msgspec
+
 from autoif.errors import AutoifError, DataError, EngineError
+from autoif.generation.accounting import Budget, Price, Usage, current
 from autoif.generation.base import Answer, Request
 from autoif.generation.codec import decode_answer, decode_request, encode_answer, encode_request
-from autoif.generation.scheduling import Engine, Stats, in_order
+from autoif.generation.scheduling import Engine, in_order
 
 FILE_NAME = "calls.sqlite"
 BUSY_SECONDS = 60.0
@@ -35,7 +39,30 @@ CREATE TABLE IF NOT EXISTS calls (
     answer BLOB NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS calls_by_key ON calls (engine, key);
+CREATE TABLE IF NOT EXISTS charges (
+    run TEXT NOT NULL,
+    account TEXT NOT NULL,
+    engine INTEGER NOT NULL REFERENCES engines (id),
+    hits INTEGER, misses INTEGER, failures INTEGER, retries INTEGER,
+    prompt_tokens INTEGER, completion_tokens INTEGER, seconds REAL,
+    PRIMARY KEY (run, account, engine)
+) WITHOUT ROWID;
 """
+
+_FIELDS = Usage.__struct_fields__
+_CHARGE = (
+    f"INSERT INTO charges (run, account, engine, {', '.join(_FIELDS)}) VALUES (?, ?, ?{', ?' * len(_FIELDS)}) "
+    f"ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _FIELDS)}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What ``account`` (a stage) of ``run`` used."""
+
+    run: str
+    account: str
+    usage: Usage
 
 
 class CallCache:
@@ -60,8 +87,13 @@ class CallCache:
             row = self._select(self._engine(engine), bytes.fromhex(key))
             return None if row is None else decode_answer(row)
 
-    def put(self, engine: str, rows: Sequence[tuple[str, Request, Answer]]) -> list[Answer]:
-        """Store (key, request, answer) rows in one transaction; returns the answers that stand in the cache."""
+    def put(
+        self, engine: str, rows: Sequence[tuple[str, Request, Answer]], charge: Charge | None = None
+    ) -> list[Answer]:
+        """Store (key, request, answer) rows, and what they cost, in one transaction.
+
+        Returns the answers that stand in the cache.
+        """
         standing = [answer for _, _, answer in rows]
         with self._errors():
             number = self._engine(engine)
@@ -73,7 +105,20 @@ class CallCache:
                     ).rowcount
                     if not stored and (row := self._select(number, bytes.fromhex(key))) is not None:
                         standing[position] = decode_answer(row)
+                if charge is not None:
+                    usage = (getattr(charge.usage, name) for name in _FIELDS)
+                    self._db.execute(_CHARGE, (charge.run, charge.account, number, *usage))
         return standing
+
+    def charged(self, run: str, account: str | None, engine: str) -> Usage:
+        """What ``run`` used of ``engine`` so far: under one account, or under all when None."""
+        sums = ", ".join(f"TOTAL({name})" for name in _FIELDS)
+        with self._errors():
+            row = self._db.execute(
+                f"SELECT {sums} FROM charges WHERE run = ? AND engine = ? AND account = COALESCE(?, account)",
+                (run, self._engine(engine), account),
+            ).fetchone()
+        return msgspec.convert(dict(zip(_FIELDS, row, strict=True)), Usage, strict=False)
 
     def engines(self) -> dict[str, int]:
         """Identities with their number of calls, sorted."""
@@ -140,26 +185,66 @@ class CallCache:
 class CachedGenerator:
     """``engine`` behind ``cache``: hits are served, misses are asked and stored as they arrive.
 
-    ``stats()`` counts since the generator was made. Closing closes both.
+    What is used is charged to ``run`` and the stage's account. ``stats()`` counts since the generator was made.
+    Closing closes both.
     """
 
-    def __init__(self, engine: Engine, cache: CallCache) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        cache: CallCache,
+        *,
+        run: str = "",
+        budget: Budget | None = None,
+        price: Price | None = None,
+    ) -> None:
         self.identity = engine.identity
-        self._engine, self._cache = engine, cache
-        self._stats = Stats()
+        self._engine, self._cache, self._run = engine, cache, run
+        self._usage, self._charged = Usage(), Usage()
+        self._closed = False
+        self._budget, self._price = budget, price or Price()
+        self._before = cache.charged(run, None, engine.identity) if budget else Usage()
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
-        """Answer ``requests`` in their order, streaming, with bounded memory."""
-        return in_order(self._engine, requests, self._cache, self._stats)
+        """Answer ``requests`` in their order, streaming, with bounded memory.
 
-    def stats(self) -> Stats:
+        Raises:
+            EngineError: what the engine raises, and when the budget is used up.
+        """
+        try:
+            yield from in_order(self._engine, requests, self, self._usage, self._gate if self._budget else None)
+        finally:
+            if not self._closed:
+                self.put(self.identity, [])
+
+    def get(self, engine: str, key: str) -> Answer | None:
+        """The cache's answer, if any."""
+        return self._cache.get(engine, key)
+
+    def put(self, engine: str, rows: Sequence[tuple[str, Request, Answer]]) -> list[Answer]:
+        """Store answers together with what was used since the last time."""
+        self._usage.retries = getattr(self._engine, "retried", 0)
+        used, account = self._usage - self._charged, current()
+        self._charged = self._usage.copy()
+        name = account.name if account else ""
+        standing = self._cache.put(engine, rows, Charge(self._run, name, used))
+        if account is not None and not rows:
+            account.used[engine] = (self._cache.charged(self._run, name, engine), self._price)
+        return standing
+
+    def stats(self) -> Usage:
         """Hits, misses and the engine's tokens so far; live."""
-        return self._stats
+        return self._usage
 
     def close(self) -> None:
-        """Close the engine and the cache."""
+        """Close the engine and the cache. May be called twice."""
+        self._closed = True
         self._engine.close()
         self._cache.close()
+
+    def _gate(self) -> None:
+        assert self._budget is not None
+        self._budget.check(self._before + self._usage)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

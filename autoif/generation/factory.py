@@ -7,8 +7,10 @@ from pathlib import Path
 
 from autoif.config import OpenAISupervisor, RecordedSupervisor, RunConfig, SupervisorConfig, TransformersSupervisor
 from autoif.errors import ConfigError
+from autoif.generation.accounting import Budget, Price
 from autoif.generation.base import Generator
 from autoif.generation.cache import FILE_NAME, CachedGenerator, CallCache
+from autoif.generation.scheduling import Engine
 
 
 def supervisor_identity(config: SupervisorConfig) -> str:
@@ -46,12 +48,12 @@ def supervisor(config: RunConfig) -> Generator:
         case OpenAISupervisor():
             from autoif.generation.openai import OpenAIGenerator
 
-            generator = CachedGenerator(OpenAIGenerator(chosen), _cache(config))
+            generator = _supervising(config, OpenAIGenerator(chosen))
         case TransformersSupervisor():
             from autoif.models import prepare
 
             folder = prepare(chosen.source, _path(config.paths.cache))
-            generator = policy(config, folder, supervisor_identity(chosen), chosen.batch_size)
+            generator = _supervising(config, _local(config, folder, supervisor_identity(chosen), chosen.batch_size))
         case _:
             raise ConfigError(f"no generation engine for {type(chosen).__name__}")
     if chosen.record is None:
@@ -67,24 +69,37 @@ def supervisor(config: RunConfig) -> Generator:
     return RecordingGenerator(generator, _path(chosen.record), header)
 
 
-def policy(config: RunConfig, model: Path | None, identity: str, batch_size: int | None = None) -> Generator:
+def policy(config: RunConfig, model: Path | None, identity: str) -> Generator:
     """A local model behind the call cache: the folder ``model``, or the run's base model when None.
 
-    ``identity`` names the weights in the cache. ``batch_size`` defaults to the hardware's. The caller closes it.
+    ``identity`` names the weights in the cache. The caller closes it.
     """
-    from autoif.generation.transformers import TransformersGenerator
     from autoif.models import prepare
 
+    folder = model or prepare(config.model, _path(config.paths.cache))
+    engine = _local(config, folder, identity, config.hardware.generation_batch_size)
+    return CachedGenerator(engine, _cache(config), run=config.name)
+
+
+def _local(config: RunConfig, folder: Path, identity: str, batch_size: int) -> Engine:
+    from autoif.generation.transformers import TransformersGenerator
+
     hardware = config.hardware
-    engine = TransformersGenerator(
-        model or prepare(config.model, _path(config.paths.cache)),
+    return TransformersGenerator(
+        folder,
         identity,
-        batch_size=batch_size or hardware.generation_batch_size,
+        batch_size=batch_size,
         threads=hardware.threads,
         accelerator=hardware.accelerator.value,
         precision=hardware.precision.value,
     )
-    return CachedGenerator(engine, _cache(config))
+
+
+def _supervising(config: RunConfig, engine: Engine) -> Generator:
+    """``engine`` behind the cache, within the run's budget."""
+    price = Price(input=config.supervisor.input_price, output=config.supervisor.output_price)
+    budget = Budget(max_tokens=config.budget.max_tokens, max_cost=config.budget.max_cost, price=price)
+    return CachedGenerator(engine, _cache(config), run=config.name, budget=budget, price=price)
 
 
 def _cache(config: RunConfig) -> CallCache:

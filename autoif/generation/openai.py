@@ -60,7 +60,8 @@ class OpenAIGenerator:
         self.concurrency = config.concurrency
         self.retried = 0
         self._config = config
-        self._urls = list(dict.fromkeys([*([config.base_url] if config.base_url else []), *config.base_urls])) or [None]
+        urls = ([config.base_url] if config.base_url else []) + config.base_urls
+        self._urls: list[str | None] = [*dict.fromkeys(urls)] or [None]
         self._key = _api_key(config, self._urls)
         self._schemas = True
         self._length_field = "max_tokens"
@@ -86,12 +87,19 @@ class OpenAIGenerator:
         """Stop the loop and close the connections."""
         if self._loop is None or self._thread is None:
             return
-        for server in self._servers:
-            asyncio.run_coroutine_threadsafe(server.client.close(), self._loop).result(timeout=10)
+        asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result(timeout=10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)
         self._loop.close()
         self._loop, self._thread, self._servers = None, None, []
+
+    async def _finish(self) -> None:
+        asking = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        for server in self._servers:
+            await server.client.close()
 
     def _start(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -228,6 +236,8 @@ class _Session:
 
     def cancel(self) -> None:
         """Give up what is in flight."""
+        if self._loop.is_closed():
+            return
         self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in list(self._tasks)])
 
     def _spawn(self, key: str, request: Request) -> None:

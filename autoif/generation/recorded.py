@@ -19,8 +19,10 @@ from typing import IO, Any, cast
 import msgspec
 
 from autoif.errors import DataError, RecordingMissError
+from autoif.generation.accounting import current
 from autoif.generation.base import Answer, Generator, Request, request_key
 from autoif.generation.codec import StoredAnswer, decode_answer, decode_request
+from autoif.progress import CALLS, advance
 from autoif.store import write_atomically
 
 VERSION = 1
@@ -113,11 +115,15 @@ class RecordedGenerator:
         """Answer ``requests`` in their order. Raises :class:`RecordingMissError` on one that was not recorded."""
         if self._answers is None:
             self._answers = self._load()
+        account = current()
         for request in requests:
             key = request_key(request)
             found = self._answers.get(bytes.fromhex(key))
             if found is None:
                 raise RecordingMissError(self._miss(key, request))
+            if account is not None:
+                account.replayed += 1
+            advance(CALLS)
             yield decode_answer(found)
 
     def close(self) -> None:

@@ -9,15 +9,15 @@ Finished answers go to the cache, when there is one, before anyone sees them. Me
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Protocol, runtime_checkable
 
-import msgspec
-
-from autoif.generation.base import Answer, Completion, Request, request_key
-from autoif.progress import CALLS, advance
+from autoif.errors import EngineError
+from autoif.generation.accounting import Usage
+from autoif.generation.base import Answer, Request, request_key
 
 LOOKAHEAD = 16
 """How many times its concurrency a streaming engine may run ahead of the oldest unanswered request."""
@@ -73,31 +73,6 @@ class BatchEngine(Protocol):
 Engine = StreamingEngine | BatchEngine
 
 
-class Stats(msgspec.Struct, kw_only=True):
-    """What was asked. ``hits`` came from the cache, ``misses`` from the engine; tokens count what the engine did."""
-
-    hits: int = 0
-    misses: int = 0
-    failures: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    def hit(self) -> None:
-        """Count an answer that needed no call."""
-        self.hits += 1
-        advance(CALLS)
-
-    def count(self, answer: Answer) -> None:
-        """Count an answer the engine gave."""
-        self.misses += 1
-        advance(CALLS)
-        if isinstance(answer, Completion):
-            self.prompt_tokens += answer.prompt_tokens
-            self.completion_tokens += answer.completion_tokens
-        else:
-            self.failures += 1
-
-
 class AnswerStore(Protocol):
     """Where finished answers are kept."""
 
@@ -123,39 +98,56 @@ class NoStore:
 
 
 def in_order(
-    engine: Engine, requests: Iterable[Request], store: AnswerStore | None = None, stats: Stats | None = None
+    engine: Engine,
+    requests: Iterable[Request],
+    store: AnswerStore | None = None,
+    usage: Usage | None = None,
+    gate: Callable[[], None] | None = None,
 ) -> Iterator[Answer]:
     """Answer ``requests`` in their order, each distinct request at most once at a time.
 
+    ``usage`` is counted up; ``gate`` is called before a request is sent and may raise to stop there.
+
     Raises:
-        EngineError: whatever the engine raises; answers that had arrived by then are stored.
+        EngineError: whatever the engine or the gate raises; answers that had arrived by then are stored.
     """
     run = _stream if isinstance(engine, StreamingEngine) else _by_window
-    return run(engine, iter(requests), store or NoStore(), stats or Stats())  # type: ignore[arg-type]
+    return run(engine, iter(requests), store or NoStore(), usage or Usage(), gate or _open)  # type: ignore[arg-type]
 
 
-def _stream(engine: StreamingEngine, source: Iterator[Request], store: AnswerStore, stats: Stats) -> Iterator[Answer]:
+def _open() -> None:
+    """A gate that lets everything through."""
+
+
+def _stream(
+    engine: StreamingEngine, source: Iterator[Request], store: AnswerStore, usage: Usage, gate: Callable[[], None]
+) -> Iterator[Answer]:
     ready: dict[int, Answer] = {}
     flying: dict[str, tuple[Request, list[int]]] = {}
     pulled = yielded = 0
-    exhausted = False
+    stopped: EngineError | None = None
+    room, ahead = engine.concurrency, LOOKAHEAD * engine.concurrency
+    more = True
     with engine.session() as session:
         while True:
-            while (
-                not exhausted and len(flying) < engine.concurrency and pulled - yielded < LOOKAHEAD * engine.concurrency
-            ):
+            while more and len(flying) < room and pulled - yielded < ahead:
                 request = next(source, None)
                 if request is None:
-                    exhausted = True
+                    more = False
                     break
                 key = request_key(request)
                 if key in flying:
                     flying[key][1].append(pulled)
-                    stats.hit()
+                    usage.hit()
                 elif (known := store.get(engine.identity, key)) is not None:
                     ready[pulled] = known
-                    stats.hit()
+                    usage.hit()
                 else:
+                    try:
+                        gate()
+                    except EngineError as error:
+                        more, stopped = False, error
+                        break
                     session.submit(key, request)
                     flying[key] = (request, [pulled])
                 pulled += 1
@@ -163,34 +155,48 @@ def _stream(engine: StreamingEngine, source: Iterator[Request], store: AnswerSto
                     yielded += 1
                     yield ready.pop(yielded - 1)
             if not flying:
+                if stopped is not None:
+                    raise stopped
                 return
-            arrived = [(key, *flying.pop(key), answer) for key, answer in session.collect()]
+            began = time.monotonic()
+            answers = session.collect()
+            usage.seconds += time.monotonic() - began
+            arrived = [(key, *flying.pop(key), answer) for key, answer in answers]
+            for _, _, _, answer in arrived:
+                usage.count(answer)
             stored = store.put(engine.identity, [(key, request, answer) for key, request, _, answer in arrived])
-            for (_, _, positions, answer), standing in zip(arrived, stored, strict=True):
-                stats.count(answer)
+            for (_, _, positions, _), standing in zip(arrived, stored, strict=True):
                 ready.update(dict.fromkeys(positions, standing))
             while yielded in ready:
                 yielded += 1
                 yield ready.pop(yielded - 1)
 
 
-def _by_window(engine: BatchEngine, source: Iterator[Request], store: AnswerStore, stats: Stats) -> Iterator[Answer]:
+def _by_window(
+    engine: BatchEngine, source: Iterator[Request], store: AnswerStore, usage: Usage, gate: Callable[[], None]
+) -> Iterator[Answer]:
     while window := [(request_key(request), request) for request in islice(source, engine.window)]:
         answers: dict[str, Answer] = {}
         missing: dict[str, Request] = {}
         for key, request in window:
             if key in answers or key in missing:
-                stats.hit()
+                usage.hit()
             elif (known := store.get(engine.identity, key)) is not None:
                 answers[key] = known
-                stats.hit()
+                usage.hit()
             else:
                 missing[key] = request
-        keys = list(missing)
-        for batch in engine.batches(list(missing.values())) if missing else ():
-            rows = [(keys[position], missing[keys[position]], answer) for position, answer in batch]
-            for (key, _, answer), standing in zip(rows, store.put(engine.identity, rows), strict=True):
-                stats.count(answer)
-                answers[key] = standing
+        if missing:
+            gate()
+            keys = list(missing)
+            began = time.monotonic()
+            for batch in engine.batches(list(missing.values())):
+                usage.seconds += time.monotonic() - began
+                rows = [(keys[position], missing[keys[position]], answer) for position, answer in batch]
+                for _, _, answer in rows:
+                    usage.count(answer)
+                stored = store.put(engine.identity, rows)
+                answers.update((key, standing) for (key, _, _), standing in zip(rows, stored, strict=True))
+                began = time.monotonic()
         for key, _ in window:
             yield answers[key]
