@@ -66,6 +66,13 @@ QUESTIONS = (
     "Why does bread go stale faster in the fridge?",
     "How can I learn to touch-type in a month?",
 )
+TRAINING = {
+    "strategy": "single",
+    "precision": "fp32",
+    "train_seconds": 1024.0,
+    "peak_memory_gb": 2.6,
+    "versions": {"python": "3.11.2", "torch": "2.13.0"},
+}
 CODE = """def evaluate(response):
     words = response.split()
     if not words:
@@ -182,7 +189,7 @@ def _self_instruct(context: Context) -> Iterator[Record | Reject]:
 
 
 def _write_verifiers(context: Context, instructions: Iterable[Instruction]) -> Iterator[Record | Reject]:
-    context.facts["calls"] = {"answered": 4 * _size(context).instructions, "cached": 0}
+    context.facts["calls"] = {"asked": 4 * _size(context).instructions, "tokens_in": 9600, "tokens_out": 51000}
     hostile = _size(context).hostile
     for i, instruction in enumerate(instructions):
         functions = tuple(
@@ -230,7 +237,7 @@ def _cross_verify(context: Context, verifiers: Iterable[Verifier]) -> Iterator[R
 
 
 def _back_translate(context: Context, verifiers: Iterable[Verifier]) -> Iterator[Record | Reject]:
-    context.facts["calls"] = {"answered": 160, "cached": 12}
+    context.facts["calls"] = {"asked": 160, "cached": 12, "tokens_in": 20800, "tokens_out": 4100}
     for verifier in verifiers:
         functions = tuple(
             Function(
@@ -286,7 +293,7 @@ def _attach_queries(
 
 
 def _respond(context: Context, prompts: Iterable[Prompt], *policy: Any) -> Iterator[Record | Reject]:
-    context.facts["calls"] = {"answered": 300, "failed": 2}
+    context.facts["calls"] = {"asked": 300, "failures": 2, "tokens_in": 24000, "tokens_out": 61500}
     hostile = _size(context).hostile
     for prompt in prompts:
         responses = tuple(Response(index=j, text=_reply(prompt.id, j) + hostile) for j in range(4))
@@ -396,10 +403,12 @@ def _pairs(context: Context, rows: Iterable[Answers]) -> Iterator[Record | Rejec
 
 
 def _train_sft(context: Context, examples: Sequence[SftExample]) -> Iterator[Record]:
+    context.facts.update(TRAINING)
     yield from _steps(_size(context).steps, 2.1, 1.2, "sft")
 
 
 def _train_dpo(context: Context, pairs: Sequence[PreferencePair], policy: Any) -> Iterator[Record]:
+    context.facts.update(TRAINING)
     yield from _steps(_size(context).steps // 2, 0.6931, 0.52, "dpo")
 
 

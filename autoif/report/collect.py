@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import msgspec
 
@@ -58,7 +59,10 @@ class StageView:
 
 @dataclass(slots=True)
 class Training:
-    """A training stage's steps, averaged to at most :data:`POINTS` rows. ``steps``: optimizer steps in all."""
+    """A training stage's steps, averaged to at most :data:`POINTS` rows. ``steps``: optimizer steps in all.
+
+    ``facts``: what the training process measured (speed, memory, precision).
+    """
 
     title: str
     method: str
@@ -66,6 +70,7 @@ class Training:
     rows: list[StepRow]
     tokens: int
     seconds: float
+    facts: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -135,7 +140,7 @@ def _read(report: Report, view: StageView, manifest: Manifest, stage: Stage, ent
         last = rows[-1].step if rows else 0
         tokens = sum(row.tokens for row in _steps(entry))
         method = stage.name.removeprefix("train_").upper()
-        report.trainings.append(Training(stage.title, method, last, rows, tokens, manifest.seconds))
+        report.trainings.append(Training(stage.title, method, last, rows, tokens, manifest.seconds, manifest.facts))
     elif stage.record is not EvaluationItem:
         view.samples, view.tally = samples(entry, manifest, stage.record)
 

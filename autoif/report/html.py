@@ -7,6 +7,7 @@ from pathlib import PurePath
 from autoif.report.collect import Report
 from autoif.report.page import document, figures
 from autoif.report.provenance import provenance
+from autoif.report.section_example import example
 from autoif.report.section_funnel import funnel_section
 from autoif.report.section_results import results
 from autoif.report.section_samples import answers, samples
@@ -17,6 +18,7 @@ from autoif.report.text import escape
 SECTIONS = (
     ("results", "Results"),
     ("funnel", "Funnel"),
+    ("example", "Example"),
     ("training", "Training"),
     ("answers", "Answers"),
     ("samples", "Samples"),
@@ -29,6 +31,7 @@ def render(report: Report) -> str:
     parts = {
         "results": results(report),
         "funnel": funnel_section(report),
+        "example": example(report),
         "training": training(report),
         "answers": answers(report),
         "samples": samples(report),

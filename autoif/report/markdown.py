@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from autoif.records import PreferencePair, Verifier
 from autoif.report.collect import Pairing, Report
 from autoif.report.funnel import funnel
-from autoif.report.provenance import config_yaml, facts, isolation, versions
+from autoif.report.provenance import CALLS, calls, config_yaml, facts, isolation, versions
 from autoif.report.summary import (
     Measure,
     benchmark_name,
@@ -174,9 +174,11 @@ def _provenance(report: Report) -> list[str]:
     packages = f"Versions ({whose}): " + ", ".join(
         f"{markdown(name)} {markdown(value)}" for name, value in found.items()
     )
+    counts = [[markdown(title), *(f"{values.get(name, 0):,.10g}" for name in CALLS)] for title, values in calls(report)]
     return [
         "## Provenance",
         _table(["stage", "wall time", "fingerprint", "noted"], rows),
+        _table(["model calls", *CALLS.values()], counts),
         *levels,
         packages,
         "Configuration:",

@@ -31,7 +31,19 @@ PACKAGES = (
     "openai",
 )
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-_SHOWN_APART = ("versions", "isolation")
+_SHOWN_APART = ("versions", "isolation", "calls")
+CALLS = {
+    "asked": "asked",
+    "replayed": "replayed",
+    "cached": "cached",
+    "failures": "failures",
+    "retries": "retries",
+    "tokens_in": "tokens in",
+    "tokens_out": "tokens out",
+    "seconds_waited": "seconds waited",
+    "cost": "cost",
+}
+"""What stages count of their model calls, by its heading."""
 
 
 def versions(report: Report) -> tuple[dict[str, str], str]:
@@ -60,6 +72,19 @@ def isolation(report: Report) -> dict[str, list[str]]:
     for stage in report.stages:
         if stage.manifest and "isolation" in stage.manifest.facts:
             found.setdefault(str(stage.manifest.facts["isolation"]), []).append(stage.title)
+    return found
+
+
+def calls(report: Report) -> list[tuple[str, dict[str, float]]]:
+    """Stage → its counts of model calls, and their sum in a last row of all; empty when nothing was asked."""
+    found = []
+    for stage in report.stages:
+        noted = stage.manifest.facts.get("calls") if stage.manifest else None
+        if isinstance(noted, Mapping):
+            counts = {name: float(noted[name]) for name in CALLS if isinstance(noted.get(name), int | float)}
+            found.append((stage.title, counts))
+    if len(found) > 1:
+        found.append(("all", {name: sum(counts.get(name, 0.0) for _, counts in found) for name in CALLS}))
     return found
 
 
@@ -117,10 +142,9 @@ def provenance(report: Report) -> str:
         "Provenance",
         "A fingerprint covers a stage's configuration, prompts, engines and inputs: the same one names the same rows.",
         _stages(report),
+        _calls(report),
         f"<h3>Isolation of executed code</h3>{table(['Level', 'Stages'], levels)}" if levels else "",
-        details("What the stages noted (model calls, failures)", table(["Stage", "Fact", "Value"], noted))
-        if noted
-        else "",
+        details("What else the stages noted", table(["Stage", "Fact", "Value"], noted)) if noted else "",
         details(f"Versions, {whose}", packages),
         details("Configuration", text_block(config_yaml(report.config), "code", fold=0)),
     )
@@ -150,6 +174,17 @@ def _stages(report: Report) -> str:
         )
     head = ["Stage", "Wall time", "", "Rows kept", "Fingerprint", "Size"]
     return table(head, rows, [2, 3, 5], kind="bars wide").replace("<td><span style", '<td class="bar"><span style')
+
+
+def _calls(report: Report) -> str:
+    found = calls(report)
+    used = [name for name in CALLS if any(counts.get(name) for _, counts in found)]
+    rows = [[escape(title), *(f"{counts.get(name, 0):,.10g}" for name in used)] for title, counts in found]
+    return (
+        f"<h3>Model calls</h3>{table(['Stage', *(CALLS[name] for name in used)], rows, range(1, len(used) + 1))}"
+        if rows
+        else ""
+    )
 
 
 def _fingerprint(stage: StageView) -> str:

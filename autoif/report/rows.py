@@ -59,7 +59,7 @@ def _body(row: Row) -> str:
         case Reply():
             return labelled(f"reply {row.index}", text_block(row.text))
         case Response():
-            return _response(row)
+            return response(row)
         case Answers():
             return _answers(row)
         case SftExample():
@@ -122,15 +122,16 @@ def _outcomes(outcomes: Sequence[str]) -> str:
     return " ".join(tag(outcome, tones.get(outcome, "")) for outcome in outcomes[:12])
 
 
-def _response(response: Response) -> str:
-    verdict = tag(response.dropped.replace("_", " "), "no") if response.dropped else tag("kept", "ok")
-    facts = f"{verdict} {_accuracy(response.accuracy)}{_score(response.score)}{_outcomes(response.outcomes)}"
-    return f"<div>{facts}{text_block(response.text)}</div>"
+def response(row: Response) -> str:
+    """An answer with its verdict, accuracy, score and outcomes."""
+    verdict = tag(row.dropped.replace("_", " "), "no") if row.dropped else tag("kept", "ok")
+    facts = f"{verdict} {_accuracy(row.accuracy)}{_score(row.score)}{_outcomes(row.outcomes)}"
+    return f"<div>{facts}{text_block(row.text)}</div>"
 
 
 def _answers(row: Answers) -> str:
     responses = [row.responses[i] for i in spread(len(row.responses), RESPONSES_SHOWN)]
-    shown = "".join(map(_response, responses))
+    shown = "".join(map(response, responses))
     more = _more(len(row.responses), RESPONSES_SHOWN, "response")
     return labelled("prompt", text_block(row.prompt.text)) + labelled("responses", shown + more)
 

@@ -26,15 +26,18 @@ def training(report: Report) -> str:
 
 
 def _effort(trainings: list[Training]) -> str:
+    """Steps, tokens, speed and memory in one line; speeds of several iterations are averaged over their tokens."""
     steps, tokens = sum(t.steps for t in trainings), sum(t.tokens for t in trainings)
-    seconds = sum(t.seconds for t in trainings)
     said = [f"{count(steps)} optimizer steps"]
     if len(trainings) > 1:
         said.append(f"{len(trainings)} iterations")
     if tokens:
         said.append(f"{count(tokens)} tokens")
-        if seconds > 0:
-            said.append(f"{count(round(tokens / seconds))} tokens/s, start-up and checkpoints included")
+    if seconds := sum(float(t.facts.get("train_seconds") or 0.0) for t in trainings):
+        said.append(f"{count(round(tokens / seconds))} tokens/s")
+    if memory := max(float(t.facts.get("peak_memory_gb") or 0.0) for t in trainings):
+        said.append(f"{memory:.1f} GB at most")
+    said += [str(trainings[-1].facts[name]) for name in ("strategy", "precision") if trainings[-1].facts.get(name)]
     return f'<p class="small">{escape(", ".join(said))}</p>'
 
 

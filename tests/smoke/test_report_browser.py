@@ -20,18 +20,18 @@ from autoif import report
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")
 
-FLAGS = [
+FLAGS = (
     "--headless",
     "--no-sandbox",
+    "--no-first-run",
     "--disable-gpu",
     "--disable-quic",
-    "--no-first-run",
+    "--disable-sync",
     "--disable-background-networking",
     "--disable-component-update",
-    "--disable-sync",
     "--disable-dev-shm-usage",
     "--remote-debugging-pipe",
-]
+)
 
 
 class Browser:

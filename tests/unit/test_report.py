@@ -185,11 +185,29 @@ def test_provenance_names_isolation_fingerprints_times_and_configuration(whole: 
     page, raw, markdown = read(whole)
     for text in (page.text, markdown):
         assert "L2 (seccomp, Landlock)" in text.replace("\\", "")
-        assert "calls.answered" in text.replace("\\", "")
+        assert "tokens out" in text
+        assert "peak_memory_gb" in text.replace("\\", "")
+        assert "2.13.0" in text.replace("\\", "")
         assert "function_threshold: 0.5" in text
     for stage in whole.stages:
         assert stage.entry(whole.store).fingerprint in raw
         assert f"`{stage.entry(whole.store).fingerprint}`" in markdown
+
+
+def test_one_record_is_shown_from_its_instruction_to_kept_and_dropped_answers(whole: PlausibleRun) -> None:
+    _, raw, _ = read(whole)
+    shown = Page(raw[raw.index('<section id="example">') : raw.index('<section id="training">')])
+    order = ("Instruction", "def evaluate(response)", "entailment", "A user's query", "kept", "below threshold")
+    places = [shown.text.index(text) for text in order]
+    assert places == sorted(places)
+
+
+def test_model_calls_are_summed_over_stages(whole: PlausibleRun) -> None:
+    from autoif.report.provenance import calls
+
+    found = dict(calls(collect(whole.config, whole.stages, whole.store)))
+    assert found["all"]["asked"] == 4 * 48 + 160 + 3 * 300
+    assert found["all"]["cached"] == 12
 
 
 def test_the_same_store_gives_the_same_bytes(whole: PlausibleRun) -> None:
