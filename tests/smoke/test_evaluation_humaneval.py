@@ -7,19 +7,13 @@ from pathlib import Path
 import pytest
 
 from autoif.errors import DataError
-from autoif.execution import ExecutionConfig, ExecutionEngine
+from autoif.execution import ExecutionConfig
 from autoif.generation.base import Completion
 from evaluation import humaneval
 from evaluation.humaneval import Problem, pass_at_k
 
 ADD = Problem("t/0", 'import math\n\n\ndef add(a, b):\n    """Sum."""\n', "add",
               "def check(candidate):\n    assert candidate(1, 2) == 3\n", "    return a + b\n")  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def engine():
-    with ExecutionEngine(ExecutionConfig(workers=1)) as engine:
-        yield engine
 
 
 def passes(engine, *completions):

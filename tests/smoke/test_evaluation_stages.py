@@ -7,7 +7,6 @@ import pytest
 
 from autoif.config import EvaluationConfig, HeldoutConfig, IfevalConfig
 from autoif.errors import DataError
-from autoif.execution import ExecutionConfig, ExecutionEngine
 from autoif.generation.base import Completion, Failure
 from autoif.records import Comparison, EvaluationItem, Function, Prompt, Record, Result
 from autoif.stage import Estimate, Stage, run_stage
@@ -69,16 +68,10 @@ BASE = {"text p1": "Short", "text p2": "short", "text p3": "x", "text p4": Failu
 BETTER = {**BASE, "text p1": "short", "text p4": "s"}
 
 
-@pytest.fixture(scope="module")
-def execution():
-    with ExecutionEngine(ExecutionConfig(workers=1)) as engine:
-        yield engine
-
-
 @pytest.fixture
-def graph(tmp_path, execution):
+def graph(tmp_path, engine):
     """Prompts and a trained model in a store, and a function that runs a stage."""
-    store, engines = Store(tmp_path / "store"), Engines(execution, {"base": BASE, "better": BETTER})
+    store, engines = Store(tmp_path / "store"), Engines(engine, {"base": BASE, "better": BETTER})
 
     def train(context):
         (context.files / "model").mkdir()
