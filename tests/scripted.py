@@ -37,10 +37,14 @@ class Scripted:
         self.closed += 1
 
 
-def asked(request: Request) -> str:
-    """Which of the shipped prompts a request was made from."""
-    text = request.messages[-1].content
-    return next(name for name in PROMPTS if text.startswith(prompt_text(name).partition("$")[0]))
+def asked(last_turn: str) -> str:
+    """Which of the shipped prompts a request with this last turn was made from."""
+    return next(name for name in PROMPTS if last_turn.startswith(beginning(name)))
+
+
+def beginning(name: str) -> str:
+    """A prompt's last turn up to its first field."""
+    return prompt_text(name).rpartition("### user\n")[2].partition("$")[0]
 
 
 def context(

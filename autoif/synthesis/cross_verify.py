@@ -39,10 +39,8 @@ def narrow(verifier: Verifier, matrix: Sequence[JobResult], config: CrossVerifyC
         if result.outcomes and all(outcome is Outcome.LOAD_ERROR for outcome in result.outcomes):
             yield Reject(_part(verifier, functions=(function,)), "function_does_not_load", result.details.get(0, ""))
         else:
-            right = (
-                agrees(outcome, case.expected) for outcome, case in zip(result.outcomes, verifier.cases, strict=True)
-            )
-            rows.append((function, tuple(right)))
+            pairs = zip(result.outcomes, verifier.cases, strict=True)
+            rows.append((function, tuple(agrees(outcome, case.expected) for outcome, case in pairs)))
     cases, functions = [], []
     for i, case in enumerate(verifier.cases):
         rated_case = replace(case, accuracy=share([right[i] for _, right in rows]))

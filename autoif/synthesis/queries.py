@@ -113,7 +113,9 @@ def first_turn(row: Any) -> str | None:
     """The first user turn of a conversation in any of the ShareGPT shapes, stripped; None when there is none."""
     if not isinstance(row, dict):
         return None
-    turns = next((row[key] for key in ("conversations", "messages", "items") if isinstance(row.get(key), list)), [])
+    turns: list[Any] = next(
+        (row[key] for key in ("conversations", "messages", "items") if isinstance(row.get(key), list)), []
+    )
     for turn in turns:
         if isinstance(turn, dict) and (turn.get("from") or turn.get("role")) in ("human", "user"):
             text = turn.get("value", turn.get("content"))

@@ -66,8 +66,8 @@ def test_contradictions_go_and_what_is_left_carries_its_label():
     rows = translated(code_a="Use upper case.", code_b="Use small letters.", code_c="Use four lines.")
 
     def judge(request):
-        assert asked(request) == "nli"
-        text = request.messages[0].content
+        text = request.messages[-1].content
+        assert asked(text) == "nli"
         return "Entailment." if "small letters" in text else "contradiction"
 
     kept, dropped = split(nli_filter(context(NliConfig(judge=NliJudge.supervisor), judge), rows))
@@ -82,7 +82,7 @@ def test_contradictions_go_and_what_is_left_carries_its_label():
 def test_the_instruction_is_the_premise_and_the_back_translation_the_hypothesis():
     made = context(NliConfig(judge=NliJudge.supervisor), lambda request: "neutral")
     list(nli_filter(made, translated(code_a="AAA", code_b="BBB", code_c="CCC")))
-    text = made.engines.supervisor.requests[2].messages[0].content
+    text = made.engines.supervisor.requests[2].messages[-1].content
     assert text.index("Use three lines.") < text.index("CCC")
 
 
