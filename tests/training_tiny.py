@@ -32,13 +32,13 @@ def tiny_tokenizer(template: str | None = CHATML, eos: str = "<|im_end|>") -> An
     return tokenizer
 
 
-def tiny_model(folder: Path, seed: int = 0, **changes: Any) -> Path:
+def tiny_model(folder: Path, seed: int = 0, template: str | None = CHATML, **changes: Any) -> Path:
     """Write a random two-layer Llama with grouped queries and tied embeddings, fp32."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
-    tokenizer = tiny_tokenizer()
+    tokenizer = tiny_tokenizer(template)
     settings = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,

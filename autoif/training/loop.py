@@ -21,6 +21,7 @@ from autoif.training.batches import MicroBatch
 from autoif.training.job import Job
 from autoif.training.model import Policy
 from autoif.training.plan import Plan, learning_rate_factor, warmup_steps
+from autoif.training.strategy import loading
 
 
 class Loop(LightningModule):
@@ -47,7 +48,8 @@ class Loop(LightningModule):
 
     def configure_model(self) -> None:
         if self.policy is None:
-            self.policy = self._make_policy()
+            with loading(self.trainer.strategy):
+                self.policy = self._make_policy()
 
     def log_probs(self, batch: MicroBatch) -> Tensor:
         """Log-probabilities of the micro-batch's targets: [L], in nats."""

@@ -19,6 +19,7 @@ from autoif.training.batches import MicroBatch
 from autoif.training.data import Loader
 from autoif.training.losses import sum_by_sequence
 from autoif.training.model import Policy
+from autoif.training.strategy import loading
 
 
 class ReferencePass(LightningModule):
@@ -32,7 +33,8 @@ class ReferencePass(LightningModule):
 
     def configure_model(self) -> None:
         if self.policy is None:
-            self.policy = self._make_policy()
+            with loading(self.trainer.strategy):
+                self.policy = self._make_policy()
 
     def predict_step(self, batch: MicroBatch, batch_idx: int) -> None:
         assert self.policy is not None

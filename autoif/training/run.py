@@ -43,6 +43,8 @@ def run(job: Job) -> dict[str, Any]:
         print(f"{EVENT}total {plan.steps - start}", flush=True)
     facts = about(job, data, plan)
     loop, facts["reference"] = make_loop(job, plan, data, rank)
+    if rank == 0:
+        print(f"{EVENT}ready", flush=True)
     saver = Checkpoints(job, plan.steps, plan.accumulation)
     curve = Curve(job, saver, start)
     trainer = make_trainer(job, plan, [curve])
@@ -98,6 +100,8 @@ def make_loop(job: Job, plan: Plan, data: Data, rank: int) -> tuple[Loop, dict[s
     from autoif.training.dpo import Dpo
     from autoif.training.reference import reference_table
 
+    if rank == 0:
+        print(f"{EVENT}reference", flush=True)
     weights = weights_sha256(Path(job.preference.reference))
     table = reference_table(
         Path(job.work) / "reference.safetensors",
@@ -133,6 +137,7 @@ def make_trainer(job: Job, plan: Plan, callbacks: list[Any]) -> Any:
         use_distributed_sampler=False,
         limit_val_batches=0,
         num_sanity_val_steps=0,
+        inference_mode=False,
         default_root_dir=job.work,
     )
 

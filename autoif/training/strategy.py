@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from autoif.config import Accelerator, HardwareConfig, Precision, Strategy
@@ -93,3 +95,18 @@ def _deepspeed(hardware: HardwareConfig, clip_norm: float) -> Any:
 
         return CpuDeepSpeedStrategy(config=config)
     return DeepSpeedStrategy(config=config)
+
+
+@contextmanager
+def loading(running: Any) -> Iterator[None]:
+    """What has to stand while a model is loaded under the strategy ``running``: with ZeRO-3, transformers must know
+    the DeepSpeed configuration, or it fills shards that are not there yet."""
+    config = getattr(running, "config", None)
+    if not isinstance(config, dict) or config.get("zero_optimization", {}).get("stage") != 3:
+        yield
+        return
+    from transformers.integrations import HfDeepSpeedConfig
+
+    known = HfDeepSpeedConfig(config)  # transformers keeps a weak reference
+    yield
+    del known
