@@ -259,7 +259,12 @@ def _nli_filter(context: Context, verifiers: Iterable[Verifier]) -> Iterator[Rec
             for f in verifier.functions
         )
         judged = Verifier(id=verifier.id, instruction=verifier.instruction, functions=functions, cases=verifier.cases)
-        yield Reject(judged, "contradiction") if label == "contradiction" else judged
+        if label == "contradiction":
+            for function in functions:
+                yield Reject(_only(judged, function), "nli_contradiction")
+            yield Reject(_only(judged), "no_function_left")
+        else:
+            yield judged
 
 
 def _queries(context: Context) -> Iterator[Record | Reject]:

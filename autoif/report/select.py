@@ -166,15 +166,20 @@ def _rejected(entry: Entry, manifest: Manifest) -> list[RejectedGroup]:
 def _unit(reason: str, row: msgspec.Raw) -> str:
     """What a reason counts: whole records, or parts of them (replies, functions, cases, responses).
 
-    A dropped part is written as its record with that part alone, under a reason that names the part.
+    A dropped part is written as its record with that part alone; records that lack functions or cases have reasons
+    that say so.
     """
+    lacking = reason.startswith(("too_few_", "no_function", "no_case"))
     match record_of(row):
         case Reply():
             return "reply"
         case Answers(responses=(response,)) if response.dropped == reason:
             return "response"
-    part = reason.partition("_")[0]
-    return part if part in ("function", "case", "response", "reply") else "record"
+        case Verifier(functions=(_,), cases=()) if not lacking:
+            return "function"
+        case Verifier(functions=(), cases=(_,)) if not lacking:
+            return "case"
+    return "record"
 
 
 def _rows(path: Path) -> Iterator[bytes]:

@@ -53,7 +53,7 @@ def subtitle(report: Report) -> str:
 
 def supervisor(report: Report) -> str:
     """What answered for the supervisor: its configured model, else its identity in the manifests."""
-    if report.config.supervisor.model:
+    if report.config.supervisor.model not in ("", "???"):
         return report.config.supervisor.model
     for stage in report.stages:
         engines = stage.manifest.key.get("engines", {}) if stage.manifest else {}

@@ -145,6 +145,8 @@ def test_dropped_parts_are_told_apart_from_dropped_records(whole: PlausibleRun) 
     }
     assert cross.entered - cross.kept == sum(group.count for group in cross.dropped)
     assert {group.unit for group in steps["write_verifiers"].parts} == {"reply"}
+    assert [(group.reason, group.unit) for group in steps["nli_filter"].parts] == [("nli_contradiction", "function")]
+    assert [group.reason for group in steps["nli_filter"].dropped] == ["no_function_left"]
     assert {group.unit for group in steps["verify_responses"].parts} == {"response"}
     assert steps["score"].inside[0].endswith(f"of {steps['verify_responses'].inside[0].split()[0]} responses")
 
