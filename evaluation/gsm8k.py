@@ -14,13 +14,14 @@ from autoif.errors import DataError
 from autoif.generation.base import Generator
 from autoif.records import EvaluationItem
 from evaluation import lm_tasks
-from evaluation.data import read_jsonl
+from evaluation.data import Source, read_jsonl
 from evaluation.responses import Question, ReplayGenerator, align, read_responses
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 BENCHMARK = "gsm8k"
+SOURCE = Source("GSM8K", "gsm8k/test.jsonl", 1319)
 PROMPT = "Q: {question}\nA: Let's think step by step."
 _METRICS = {"flexible-extract": "flexible_extract", "strict-match": "strict_match"}
 
