@@ -12,6 +12,7 @@ from typing import Any
 from autoif.config import (
     Accelerator,
     HardwareConfig,
+    LocalSupervisor,
     OfflineDpoAlgorithm,
     OnlineDpoAlgorithm,
     Precision,
@@ -20,7 +21,6 @@ from autoif.config import (
     Setting,
     Strategy,
     TrainingConfig,
-    TransformersSupervisor,
 )
 from autoif.errors import ConfigError
 from autoif.tracking import MODES
@@ -95,6 +95,8 @@ RANGES: dict[str, Range] = {
     "threads": _NATURAL,
     "batch_size": _COUNT,
     "concurrency": _COUNT,
+    "memory_share": _PART,
+    "start_seconds": _POSITIVE,
     "input_price": _NATURAL,
     "output_price": _NATURAL,
     "budget.max_tokens": _COUNT,
@@ -167,7 +169,7 @@ def _setting(config: RunConfig) -> Iterator[str]:
     if config.setting.kind is not Setting.self_alignment:
         return
     supervisor = config.supervisor
-    answers = supervisor.source.path if isinstance(supervisor, TransformersSupervisor) else supervisor.model
+    answers = supervisor.source.path if isinstance(supervisor, LocalSupervisor) else supervisor.model
     if answers != config.model.path:
         yield (
             f"setting=self_alignment needs supervisor = model, but {answers or 'a recording'} would supervise "
@@ -228,7 +230,7 @@ def _lengths(config: RunConfig) -> Iterator[str]:
     for path, tokens in lengths.items():
         if tokens > context:
             yield f"{path}={tokens} exceeds model.context_length={context}"
-    if isinstance(config.supervisor, TransformersSupervisor):
+    if isinstance(config.supervisor, LocalSupervisor):
         room = config.supervisor.source.context_length
         pipeline = config.pipeline
         for name in ("self_instruct", "write_verifiers", "back_translate", "nli", "respond", "score"):

@@ -64,6 +64,7 @@ CONTRADICTIONS = [
     ("hardware.attention=flash", "expected one of eager, flash_attention_2, sdpa"),
     ("algorithm.dpo.max_length=9000", "algorithm.dpo.max_length=9000 exceeds model.context_length=8192"),
     ("algorithm.max_tokens=9000", "algorithm.max_tokens=9000 exceeds"),
+    ("evaluation.ifeval.max_tokens=9000", "evaluation.ifeval.max_tokens=9000 exceeds"),
     ("pipeline.cross_verify.min_functions=99", "can never be met with pipeline.write_verifiers.samples="),
     ("pipeline.nli.drop=[contradicts]", "no label contradicts"),
     ("pipeline.queries.min_chars=400", "must be below max_chars=300"),
@@ -118,6 +119,12 @@ def test_an_alignment_server_of_the_same_model_is_accepted() -> None:
 def test_the_model_as_its_own_supervisor_has_all_of_its_fields() -> None:
     config = load(["setting=self_alignment", "supervisor=self", "model.revision=abc"])
     assert config.supervisor.source == config.model  # type: ignore[attr-defined]
+
+
+def test_a_benchmark_that_is_turned_off_contradicts_nothing(demo: DictConfig) -> None:
+    cfg = demo.copy()
+    OmegaConf.update(cfg, "evaluation.ifeval", {"limit": 0, "max_tokens": 9000})
+    assert convert(cfg).evaluation.ifeval.limit == 0
 
 
 def test_no_room_for_an_answer_is_noticed() -> None:
