@@ -52,6 +52,8 @@ _SCHEMAS: dict[str, dict[str, type]] = {
         "recorded": schemas.RecordedSupervisor,
         "openai": schemas.OpenAISupervisor,
         "transformers": schemas.TransformersSupervisor,
+        "vllm": schemas.VllmSupervisor,
+        "vllm_server": schemas.VllmServerSupervisor,
     },
     "schema/algorithm": {
         "sft": schemas.SftAlgorithm,

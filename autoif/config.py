@@ -174,11 +174,44 @@ class OpenAISupervisor(SupervisorConfig):
 
 
 @dataclass(kw_only=True, slots=True)
-class TransformersSupervisor(SupervisorConfig):
-    """A local model through ``transformers``; ``source`` says where its weights are."""
+class LocalSupervisor(SupervisorConfig):
+    """A model whose weights are at hand; ``source`` says where."""
 
     source: ModelConfig = field(default_factory=ModelConfig)
+
+
+@dataclass(kw_only=True, slots=True)
+class TransformersSupervisor(LocalSupervisor):
+    """Through ``transformers``, in this process."""
+
     batch_size: int = field(default=16, metadata=NOT_IDENTITY)
+
+
+@dataclass(kw_only=True, slots=True)
+class VllmSupervisor(LocalSupervisor):
+    """Through vLLM, in this process.
+
+    ``tensor_parallel``: devices the model is cut over, null for all of ``hardware.devices``. ``memory_share``: of each
+    GPU that vLLM takes. ``concurrency``: requests it holds at once.
+    """
+
+    tensor_parallel: int | None = field(default=None, metadata=NOT_IDENTITY)
+    memory_share: float = field(default=0.9, metadata=NOT_IDENTITY)
+    concurrency: int = field(default=1024, metadata=NOT_IDENTITY)
+
+
+@dataclass(kw_only=True, slots=True)
+class VllmServerSupervisor(LocalSupervisor):
+    """Through ``vllm serve``, started for the run on this machine and stopped with it.
+
+    Every ``tensor_parallel`` devices (null: all) hold a copy of the model. ``arguments``: further ones for the server.
+    """
+
+    tensor_parallel: int | None = field(default=None, metadata=NOT_IDENTITY)
+    memory_share: float = field(default=0.9, metadata=NOT_IDENTITY)
+    concurrency: int = field(default=256, metadata=NOT_IDENTITY)
+    start_seconds: float = field(default=1800.0, metadata=NOT_IDENTITY)
+    arguments: list[str] = field(default_factory=list, metadata=NOT_IDENTITY)
 
 
 @dataclass(kw_only=True, slots=True)

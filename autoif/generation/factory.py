@@ -5,7 +5,17 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from autoif.config import OpenAISupervisor, RecordedSupervisor, RunConfig, SupervisorConfig, TransformersSupervisor
+from autoif.config import (
+    HardwareConfig,
+    LocalSupervisor,
+    OpenAISupervisor,
+    RecordedSupervisor,
+    RunConfig,
+    SupervisorConfig,
+    TransformersSupervisor,
+    VllmServerSupervisor,
+    VllmSupervisor,
+)
 from autoif.errors import ConfigError
 from autoif.generation.accounting import Budget, Price
 from autoif.generation.base import Generator
@@ -28,10 +38,11 @@ def supervisor_identity(config: SupervisorConfig) -> str:
             from autoif.generation.openai import identity
 
             return identity(config)
-        case TransformersSupervisor():
+        case LocalSupervisor():
             from autoif.models import model_identity
 
-            return f"transformers:{model_identity(config.source)}"
+            library = "transformers" if isinstance(config, TransformersSupervisor) else "vllm"
+            return f"{library}:{model_identity(config.source)}"
     raise ConfigError(f"no generation engine for {type(config).__name__}")
 
 
@@ -49,11 +60,8 @@ def supervisor(config: RunConfig) -> Generator:
             from autoif.generation.openai import OpenAIGenerator
 
             generator = _supervising(config, OpenAIGenerator(chosen))
-        case TransformersSupervisor():
-            from autoif.models import prepare
-
-            folder = prepare(chosen.source, _path(config.paths.cache))
-            generator = _supervising(config, _local(config, folder, supervisor_identity(chosen), chosen.batch_size))
+        case LocalSupervisor():
+            generator = _supervising(config, _at_hand(config, chosen))
         case _:
             raise ConfigError(f"no generation engine for {type(chosen).__name__}")
     if chosen.record is None:
@@ -79,6 +87,55 @@ def policy(config: RunConfig, model: Path | None, identity: str) -> Generator:
     folder = model or prepare(config.model, _path(config.paths.cache))
     engine = _local(config, folder, identity, config.hardware.generation_batch_size)
     return CachedGenerator(engine, _cache(config), run=config.name)
+
+
+def _at_hand(config: RunConfig, chosen: LocalSupervisor) -> Engine:
+    """The engine of a supervisor whose weights are at hand."""
+    from autoif.models import prepare
+
+    cache, hardware = _path(config.paths.cache), config.hardware
+    folder, identity = prepare(chosen.source, cache), supervisor_identity(chosen)
+    match chosen:
+        case TransformersSupervisor():
+            return _local(config, folder, identity, chosen.batch_size)
+        case VllmSupervisor():
+            from autoif.generation.vllm import VllmGenerator
+
+            return VllmGenerator(
+                folder,
+                identity,
+                concurrency=chosen.concurrency,
+                context=chosen.source.context_length,
+                tensor_parallel=chosen.tensor_parallel or hardware.devices,
+                precision=hardware.precision.value,
+                memory_share=chosen.memory_share,
+                seed=config.seed,
+            )
+        case VllmServerSupervisor():
+            from autoif.generation.vllm_server import VllmServerGenerator
+
+            return VllmServerGenerator(
+                folder,
+                identity,
+                arguments=_serve_arguments(chosen, hardware),
+                concurrency=chosen.concurrency,
+                start_seconds=chosen.start_seconds,
+                log=cache / "vllm_server.log",
+            )
+    raise ConfigError(f"no generation engine for {type(chosen).__name__}")
+
+
+def _serve_arguments(chosen: VllmServerSupervisor, hardware: HardwareConfig) -> list[str]:
+    """What ``vllm serve`` is told besides the model: a copy of it on every ``tensor_parallel`` devices."""
+    parallel = chosen.tensor_parallel or hardware.devices
+    values = {
+        "dtype": {"bf16": "bfloat16", "fp32": "float32"}[hardware.precision.value],
+        "max-model-len": chosen.source.context_length,
+        "tensor-parallel-size": parallel,
+        "data-parallel-size": max(1, hardware.devices // parallel),
+        "gpu-memory-utilization": chosen.memory_share,
+    }
+    return [*(f"--{name}={value}" for name, value in values.items()), "--enable-prefix-caching", *chosen.arguments]
 
 
 def _local(config: RunConfig, folder: Path, identity: str, batch_size: int) -> Engine:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoif.errors import DataError, EngineError
-from autoif.generation.base import Answer, Completion, Failure, Request, request_key
+from autoif.generation.base import Answer, Completion, Request, request_key
+from autoif.generation.chat import chat_ids, too_long
 from autoif.generation.scheduling import in_order
 
 if TYPE_CHECKING:
@@ -68,10 +69,10 @@ class TransformersGenerator:
         answers: list[tuple[int, Answer]] = []
         rows: list[tuple[int, Row]] = []
         context = int(self._model.config.get_text_config().max_position_embeddings)
-        for position, (request, prompt) in enumerate(zip(requests, self._prompts(requests), strict=True)):
-            if len(prompt) >= context:
-                detail = f"prompt of {len(prompt)} tokens, context of {context}"
-                answers.append((position, Failure(reason="context_length", detail=detail)))
+        prompts = chat_ids(self._tokenizer, requests, self._folder)
+        for position, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
+            if failure := too_long(prompt, context):
+                answers.append((position, failure))
             else:
                 rows.append((position, self._row(request, prompt, context)))
         # Longest first: the short ones fill up what the long ones leave, and siblings stay together.
@@ -133,22 +134,6 @@ class TransformersGenerator:
         ends = self._model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
         self._ends = frozenset(int(end) for end in (*ends, self._tokenizer.eos_token_id) if end is not None)
-
-    def _prompts(self, requests: Sequence[Request]) -> list[list[int]]:
-        """Token ids of each conversation, up to where the assistant speaks."""
-        if not self._tokenizer.chat_template:
-            raise EngineError(f"the model in {self._folder} has no chat template: set model.chat_template")
-        texts = [
-            self._tokenizer.apply_chat_template(
-                [{"role": message.role, "content": message.content} for message in request.messages],
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-            for request in requests
-        ]
-        # The template writes the special tokens.
-        ids: list[list[int]] = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
-        return ids
 
     def _row(self, request: Request, prompt: list[int], context: int) -> Row:
         from autoif.generation.decoding import Row
