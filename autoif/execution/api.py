@@ -96,7 +96,7 @@ class Isolation:
     def refusal(self, minimum: int) -> str:
         """The line for people when ``minimum`` was asked for and is not there."""
         wanted = self.level + 1
-        why = self.layers.get(wanted) or "not offered"
+        why = self.layers.get(wanted) or "not tried"
         return (
             f"execution.minimum_isolation is {minimum}, but this machine offers {self.level}: "
             f"layer L{wanted} ({LAYERS.get(wanted, 'unknown')}) is missing: {why}"
