@@ -155,18 +155,20 @@ def _stages(size: RunSize, seed: int) -> list[Stage]:
         pairs = add("online_pairs", PreferencePair, _pairs, judged, label="online_pairs" + number)
         policy = add("train_dpo", TrainStep, _train_dpo, pairs, policy, label="train_dpo" + number)
     heldout = add("heldout_prompts", Prompt, _heldout_prompts, verifier, queries)
-    base = add("answer_heldout", EvaluationItem, _answer, heldout, config=(size, "base"), label="answer_heldout base")
-    trained = add(
-        "answer_heldout",
-        EvaluationItem,
-        _answer,
-        heldout,
-        policy,
-        config=(size, "trained"),
-        label="answer_heldout trained",
-    )
-    add("results", Result, _results, base, trained)
-    add("comparisons", Comparison, _compare, base, trained)
+    answered = [
+        add(
+            "answer_heldout",
+            EvaluationItem,
+            _answer,
+            heldout,
+            *([policy] if model != "base" else []),
+            config=(size, model),
+            label=f"answer_heldout_{model}",
+        )
+        for model in ("base", "sft", "online_dpo")
+    ]
+    add("results", Result, _results, *answered)
+    add("comparisons", Comparison, _compare, *answered)
     return stages
 
 
@@ -451,7 +453,7 @@ def _heldout_prompts(
 def _answer(context: Context, prompts: Iterable[Prompt], *policy: Any) -> Iterator[Record]:
     size, model = context.config
     for i, prompt in enumerate(prompts):
-        met = i % 4 == 0 or (model == "trained" and i % 4 == 1) or (model == "base" and i % 16 == 3)
+        met = i % 4 == 0 or (model == "online_dpo" and i % 4 == 1) or (model == "base" and i % 16 == 3)
         yield EvaluationItem(
             id=prompt.id,
             benchmark="heldout",
@@ -477,7 +479,7 @@ def _results(context: Context, *sources: Iterable[EvaluationItem]) -> Iterator[R
                 high=min(1.0, value + half),
                 model=rows[0].model,
             )
-    for model, value in (("base", 0.156), ("trained", 0.188)):
+    for model, value in (("base", 0.156), ("sft", 0.201), ("online_dpo", 0.188)):
         yield Result(
             benchmark="ifeval",
             metric="prompt_level_strict_acc",
@@ -491,19 +493,20 @@ def _results(context: Context, *sources: Iterable[EvaluationItem]) -> Iterator[R
 
 
 def _compare(context: Context, *sources: Iterable[EvaluationItem]) -> Iterator[Record]:
-    before, after = (list(items) for items in sources)
-    for metric in ("followed", "accuracy"):
-        shift = sum(b.scores[metric] - a.scores[metric] for a, b in zip(before, after, strict=True)) / len(before)
-        yield Comparison(
-            benchmark="heldout",
-            metric=metric,
-            baseline="base",
-            candidate="trained",
-            difference=shift,
-            low=shift - 0.13,
-            high=shift + 0.14,
-            p_value=0.0127,
-            test="mcnemar" if metric == "followed" else "paired_bootstrap",
-            n=len(before),
-            gained=tuple(b.id for a, b in zip(before, after, strict=True) if b.scores[metric] > a.scores[metric]),
-        )
+    before, *others = (list(items) for items in sources)
+    for after in others:
+        for metric in ("followed", "accuracy"):
+            shift = sum(b.scores[metric] - a.scores[metric] for a, b in zip(before, after, strict=True)) / len(before)
+            yield Comparison(
+                benchmark="heldout",
+                metric=metric,
+                baseline="base",
+                candidate=after[0].model,
+                difference=shift,
+                low=shift - 0.13,
+                high=shift + 0.14,
+                p_value=0.0127,
+                test="mcnemar" if metric == "followed" else "paired_bootstrap",
+                n=len(before),
+                gained=tuple(b.id for a, b in zip(before, after, strict=True) if b.scores[metric] > a.scores[metric]),
+            )

@@ -9,6 +9,7 @@ from autoif.report.collect import Pairing, Report
 from autoif.report.funnel import funnel
 from autoif.report.provenance import CALLS, calls, config_yaml, facts, isolation, versions
 from autoif.report.summary import (
+    Difference,
     Measure,
     benchmark_name,
     headline,
@@ -61,11 +62,11 @@ def _results(report: Report) -> list[str]:
             markdown(f"{benchmark_name(measure.benchmark)}, {metric_name(measure.metric)}") + _marks(measure),
             count(max(result.n for result in measure.by_model.values())),
             *(_value(measure, name) for name in names),
-            _change(measure),
+            _changes(measure) or "–",
         ]
         for measure in found
     ]
-    head = ["benchmark", "n", *map(markdown, names), "difference (95% interval)"]
+    head = ["benchmark", "n", *map(markdown, names), "difference to the first (95% interval)"]
     return ["## Results", _table(head, rows), *left_out(report)] if rows else []
 
 
@@ -83,10 +84,15 @@ def _value(measure: Measure, name: str) -> str:
     return f"{measure.show(result.value)} ({measure.show(result.low)} to {measure.show(result.high)})"
 
 
-def _change(measure: Measure) -> str:
-    change = measure.difference
-    if change is None:
-        return "–"
+def _changes(measure: Measure) -> str:
+    several = len(measure.differences) > 1
+    return "<br>".join(
+        (f"{markdown(name)}: " if several else "") + _change(measure, change)
+        for name, change in measure.differences.items()
+    )
+
+
+def _change(measure: Measure, change: Difference) -> str:
     how = f"{markdown(change.test)}, p = {change.p_value:.3g}" if change.p_value is not None else "unpaired"
     return f"{measure.shift(change.value)} ({measure.shift(change.low)} to {measure.shift(change.high)}; {how})"
 

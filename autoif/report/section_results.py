@@ -5,7 +5,7 @@ from __future__ import annotations
 from autoif.report.collect import Report
 from autoif.report.forest import Row, forest, size
 from autoif.report.page import section, table, tag
-from autoif.report.summary import Measure, benchmark_name, left_out, measures, metric_name
+from autoif.report.summary import Difference, Measure, benchmark_name, left_out, measures, metric_name
 from autoif.report.text import count, escape
 
 
@@ -42,10 +42,10 @@ def _results_table(found: list[Measure], names: list[str]) -> str:
                 f"{escape(benchmark_name(measure.benchmark))}, {label}{extra}",
                 count(max(result.n for result in measure.by_model.values())),
                 *(_value(measure, name) for name in names),
-                _change(measure),
+                _changes(measure) or "–",
             ]
         )
-    head = ["Benchmark", "n", *names, "Difference (95% interval)"]
+    head = ["Benchmark", "n", *names, "Difference to the first (95% interval)"]
     return table(head, rows, range(1, len(head)))
 
 
@@ -59,10 +59,15 @@ def _value(measure: Measure, name: str) -> str:
     return measure.show(result.value) + interval
 
 
-def _change(measure: Measure) -> str:
-    change = measure.difference
-    if change is None:
-        return "–"
+def _changes(measure: Measure) -> str:
+    several = len(measure.differences) > 1
+    return "<br>".join(
+        (f'<span class="ci">{escape(name)}</span> ' if several else "") + _change(measure, change)
+        for name, change in measure.differences.items()
+    )
+
+
+def _change(measure: Measure, change: Difference) -> str:
     how = f"{change.test.replace('_', ' ')}, p = {change.p_value:.3g}" if change.p_value is not None else "unpaired"
     interval = f"[{measure.shift(change.low)}, {measure.shift(change.high)}], {how}"
     return f'<b class="{change.verdict}">{measure.shift(change.value)}</b> <span class="ci">{escape(interval)}</span>'

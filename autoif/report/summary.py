@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from autoif.config import OfflineDpoAlgorithm, OnlineDpoAlgorithm, RunConfig, SftAlgorithm
 from autoif.records import Comparison, Result
@@ -103,13 +103,21 @@ class Difference:
 
 @dataclass(slots=True)
 class Measure:
-    """One metric over the models. ``shares``: values lie in [0, 1] and are shown as percentages."""
+    """One metric over the models, the base first. ``shares``: values lie in [0, 1] and are shown as percentages.
+
+    ``differences``: every other model against the base.
+    """
 
     benchmark: str
     metric: str
     by_model: dict[str, Result]
     shares: bool
-    difference: Difference | None = None
+    differences: dict[str, Difference] = field(default_factory=dict)
+
+    @property
+    def difference(self) -> Difference | None:
+        """The last model against the base: what the run as a whole did."""
+        return self.differences.get(list(self.by_model)[-1])
 
     @property
     def judge(self) -> str | None:
@@ -136,7 +144,7 @@ class Measure:
 
 
 def measures(results: Sequence[Result], comparisons: Sequence[Comparison]) -> list[Measure]:
-    """Results grouped over models, each with the comparison of the first and last model."""
+    """Results grouped over models, each with the others' differences to the first."""
     groups: dict[tuple[str, str, str | None, int], dict[str, Result]] = {}
     for result in results:
         groups.setdefault((result.benchmark, result.metric, result.judge, result.seed), {})[result.model] = result
@@ -145,21 +153,21 @@ def measures(results: Sequence[Result], comparisons: Sequence[Comparison]) -> li
     for (benchmark, metric, _, _), group in groups.items():
         by_model = {name: group[name] for name in order if name in group}
         shares = all(0 <= result.value <= 1 for result in group.values())
-        found.append(Measure(benchmark, metric, by_model, shares, _difference(comparisons, by_model)))
+        base, *others = by_model.values()
+        changes = {other.model: _difference(comparisons, base, other) for other in others}
+        known = {name: change for name, change in changes.items() if change is not None}
+        found.append(Measure(benchmark, metric, by_model, shares, known))
     return found
 
 
-def _difference(comparisons: Iterable[Comparison], by_model: dict[str, Result]) -> Difference | None:
-    if len(by_model) < 2:
-        return None
-    pairs = list(by_model.items())
-    (base_name, base), (name, trained) = pairs[0], pairs[-1]
+def _difference(comparisons: Iterable[Comparison], base: Result, other: Result) -> Difference | None:
+    key = (base.benchmark, base.metric, base.model, other.model)
     for row in comparisons:
-        if (row.benchmark, row.metric, row.baseline, row.candidate) == (base.benchmark, base.metric, base_name, name):
+        if (row.benchmark, row.metric, row.baseline, row.candidate) == key:
             return Difference(row.difference, row.low, row.high, row.n, True, row.test, row.p_value)
-    if base.low is None or base.high is None or trained.low is None or trained.high is None:
+    if None in (base.low, base.high, other.low, other.high):
         return None
-    return unpaired(base, trained)
+    return unpaired(base, other)
 
 
 def unpaired(base: Result, trained: Result) -> Difference:
@@ -217,17 +225,14 @@ def _interval(measure: Measure, result: Result) -> str:
 
 
 def left_out(report: Report) -> list[str]:
-    """Benchmarks that the configuration asks for and the run's graph does not have."""
-    names = {stage.name for stage in report.stages}
+    """Benchmarks that the configuration asks for and that cannot be run here, each with the reason."""
+    from evaluation.stages import available
+
     measured = {result.benchmark for result in report.results}
-    asked = {
-        "heldout": report.config.evaluation.heldout.limit != 0,
-        "ifeval": report.config.evaluation.ifeval.limit != 0,
-    }
     return [
-        f"{benchmark_name(key)} was left out of this run: its data or its package is not at hand."
-        for key, wanted in asked.items()
-        if wanted and names and f"answer_{key}" not in names and key not in measured
+        f"{benchmark_name(name)} was left out: {reason}."
+        for name, reason in available(report.config.evaluation).items()
+        if reason and name not in measured
     ]
 
 

@@ -175,7 +175,7 @@ def test_curves_of_every_metric_are_drawn_with_axes_and_hover_titles(whole: Plau
 def test_ten_prompts_show_both_answers_and_all_kinds_of_change(whole: PlausibleRun) -> None:
     found = collect(whole.config, whole.stages, whole.store)
     (pairing,) = found.pairings
-    assert pairing.models == ("base", "trained")
+    assert pairing.models == ("base", "online_dpo")
     assert pairing.counts == {(True, True): 12, (False, True): 12, (True, False): 3, (False, False): 21}
     assert len({base.id for base, _ in pairing.shown}) == 10
     moves = {(base.scores["followed"], trained.scores["followed"]) for base, trained in pairing.shown}

@@ -68,7 +68,7 @@ def test_points_of_a_sweep_stand_together_and_shared_stages_count_once(runs: Pat
 
 def test_an_unfinished_run_is_listed_as_such(runs: Path) -> None:
     text = Page((runs / "index.html").read_text()).text
-    assert "6 of 25 stages" in text
+    assert "6 of 26 stages" in text
     assert "Nothing has been measured yet." in text
 
 
@@ -76,7 +76,7 @@ def test_results_csv_holds_every_measured_number(runs: Path) -> None:
     with (runs / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["run"] for row in rows} == {"demo", "sweep/beta=0.1", "sweep/beta=0.3, lr=1e-5"}
-    (row,) = (r for r in rows if (r["run"], r["metric"], r["model"]) == ("demo", "followed", "trained"))
+    (row,) = (r for r in rows if (r["run"], r["metric"], r["model"]) == ("demo", "followed", "online_dpo"))
     assert float(row["value"]) == 0.5
     assert int(row["n"]) == 8
 

@@ -109,9 +109,9 @@ def test_an_offline_run_read_back_holds_what_the_stages_found(run: PlausibleRun)
     assert steps == [1, 2, 3]
     summary = found["summary"]
     assert summary["funnel/self_instruct/kept"] == 12
-    assert summary["results/heldout/followed/trained"] == 0.5
-    assert summary["results/heldout/followed/trained/n"] == 8
-    assert summary["difference/heldout/followed/trained"] == 0.125
+    assert summary["results/heldout/followed/online_dpo"] == 0.5
+    assert summary["results/heldout/followed/online_dpo/n"] == 8
+    assert summary["difference/heldout/followed/online_dpo"] == 0.125
     assert found["exit"] == 0
     assert found["artifacts"]["demo-sft_dataset"].type == "dataset"
     metadata = json.loads(found["artifacts"]["demo-online_pairs_1"].metadata)
