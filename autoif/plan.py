@@ -104,21 +104,23 @@ def _settings(stage: str, now: Mapping[str, Any], before: Mapping[str, Any]) -> 
     """Differences of two keys, inputs aside, in words."""
     new, old = _flat(now), _flat(before)
     for path in sorted(new.keys() | old.keys()):
-        if new.get(path, _ABSENT) == old.get(path, _ABSENT):
+        was, now_is = old.get(path, _ABSENT), new.get(path, _ABSENT)
+        if was == now_is:
             continue
-        part, *rest = path
-        name = ".".join((stage, *rest))
-        if part == "texts":
-            yield f"{stage}: the text of {'.'.join(rest)} changed"
-        elif part == "version":
-            yield f"{stage}: its code changed (version {old.get(path)} to {new.get(path)})"
-        elif part == "records":
-            yield f"the format of records changed (version {old.get(path)} to {new.get(path)})"
-        else:
-            label = (
-                f"{stage}.{part}" if part == "seed" else f"{name}" if part == "config" else f"{stage}: {'.'.join(rest)}"
-            )
-            yield f"{label} {_short(old.get(path, _ABSENT))} → {_short(new.get(path, _ABSENT))}"
+        change = f"{_short(was)} → {_short(now_is)}"
+        match path:
+            case ("config", *rest):
+                yield f"{'.'.join((stage, *rest))} {change}"
+            case ("texts", *rest):
+                yield f"{stage}: the text of {'.'.join(rest)} changed"
+            case ("engines", *rest):
+                yield f"{stage}: {'.'.join(rest)} {change}"
+            case ("version",):
+                yield f"{stage}: its code changed (version {was} to {now_is})"
+            case ("records",):
+                yield f"the format of records changed (version {was} to {now_is})"
+            case _:
+                yield f"{'.'.join((stage, *path))} {change}"
 
 
 _ABSENT = object()
