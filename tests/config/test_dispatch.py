@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from synthetic import Settings, graph
 
-from autoif import tasks
+from autoif import tasks, tracking
 from autoif.border import load
 from autoif.config import PathsConfig, RunConfig, Task, TaskConfig
 from autoif.errors import DataError
 from autoif.stage import Stage
+from autoif.store import Entry, Manifest
 
 
 @pytest.fixture
@@ -76,3 +77,21 @@ def test_only_what_will_run_asks_for_a_key(
     capsys.readouterr()
     dispatch(live, Task.run, [queries, ask, judge], monkeypatch)
     assert "judge" in capsys.readouterr().out
+
+
+def test_every_stage_is_reported_to_the_tracker_and_it_is_closed(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[str] = []
+
+    class Recorder(tracking.Off):
+        def log_stage(self, stage: Stage, manifest: Manifest, entry: Entry) -> None:
+            assert entry.fingerprint == manifest.fingerprint
+            logged.append(stage.title)
+
+        def close(self) -> None:
+            logged.append("closed")
+
+    monkeypatch.setattr(tracking, "tracker", lambda *_: Recorder())
+    dispatch(config, Task.run, graph(), monkeypatch)
+    assert logged == ["queries", "ask", "judge", "closed"]
