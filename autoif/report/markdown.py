@@ -66,7 +66,12 @@ def _results(report: Report) -> list[str]:
         ]
         for measure in found
     ]
-    head = ["benchmark", "n", *map(markdown, names), "difference to the first (95% interval)"]
+    head = [
+        "benchmark",
+        "n",
+        *map(markdown, names),
+        f"difference to {markdown(names[0])} (95% interval)" if names else "",
+    ]
     return ["## Results", _table(head, rows), *left_out(report)] if rows else []
 
 
@@ -93,8 +98,7 @@ def _changes(measure: Measure) -> str:
 
 
 def _change(measure: Measure, change: Difference) -> str:
-    how = f"{markdown(change.test)}, p = {change.p_value:.3g}" if change.p_value is not None else "unpaired"
-    return f"{measure.shift(change.value)} ({measure.shift(change.low)} to {measure.shift(change.high)}; {how})"
+    return f"{measure.shift(change.value)} ({measure.shift(change.low)} to {measure.shift(change.high)}; {markdown(change.how)})"
 
 
 def _funnel(report: Report) -> list[str]:

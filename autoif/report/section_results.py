@@ -45,7 +45,7 @@ def _results_table(found: list[Measure], names: list[str]) -> str:
                 _changes(measure) or "–",
             ]
         )
-    head = ["Benchmark", "n", *names, "Difference to the first (95% interval)"]
+    head = ["Benchmark", "n", *names, f"Difference to {names[0]} (95% interval)"]
     return table(head, rows, range(1, len(head)))
 
 
@@ -68,6 +68,5 @@ def _changes(measure: Measure) -> str:
 
 
 def _change(measure: Measure, change: Difference) -> str:
-    how = f"{change.test.replace('_', ' ')}, p = {change.p_value:.3g}" if change.p_value is not None else "unpaired"
-    interval = f"[{measure.shift(change.low)}, {measure.shift(change.high)}], {how}"
+    interval = f"[{measure.shift(change.low)}, {measure.shift(change.high)}], {change.how}"
     return f'<b class="{change.verdict}">{measure.shift(change.value)}</b> <span class="ci">{escape(interval)}</span>'

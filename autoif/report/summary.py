@@ -73,6 +73,9 @@ PHRASES = {
 """Metrics inside a sentence."""
 
 
+TESTS = {"mcnemar": "McNemar"}
+
+
 def benchmark_name(name: str) -> str:
     """As it is written in papers."""
     return BENCHMARKS.get(name, name.replace("_", " "))
@@ -94,6 +97,13 @@ class Difference:
     paired: bool
     test: str = ""
     p_value: float | None = None
+
+    @property
+    def how(self) -> str:
+        """How the interval was found: ``McNemar, p = 0.012`` or ``unpaired``."""
+        if self.p_value is None:
+            return "unpaired"
+        return f"{TESTS.get(self.test, self.test.replace('_', ' '))}, p = {self.p_value:.3g}"
 
     @property
     def verdict(self) -> str:
