@@ -53,7 +53,7 @@ def heldout_prompts(context: Context, verifiers: Iterable[Verifier], queries: It
 
 def compose(verifier: Verifier, query: Query, order: PromptOrder) -> Prompt:
     """One prompt, as the model that is trained will see it."""
-    text = render(f"prompt_{order.value}", instruction=sentence_end(verifier.instruction.text), query=query.text)
+    text = join(verifier.instruction.text, query.text, order)
     return Prompt(
         id=digest("prompt", verifier.id, query.id),
         verifier_id=verifier.id,
@@ -62,6 +62,11 @@ def compose(verifier: Verifier, query: Query, order: PromptOrder) -> Prompt:
         text=text,
         functions=verifier.functions,
     )
+
+
+def join(instruction: str, query: str, order: PromptOrder) -> str:
+    """Instruction and query as one prompt."""
+    return render(f"prompt_{order.value}", instruction=sentence_end(instruction), query=query)
 
 
 def sentence_end(text: str) -> str:

@@ -6,23 +6,20 @@ human turn of a conversation is its query. Rows stream: the list is never in mem
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import heapq
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from autoif import jsonrows
 from autoif.config import QueriesConfig, QuerySource
 from autoif.errors import DataError
-from autoif.records import Query, Reject, Reply, digest
+from autoif.records import Query, Reject, digest
 from autoif.stage import Context, Estimate
 from autoif.synthesis.parsing import unicode
 from autoif.synthesis.prompts import shipped
-
-_LONGEST_ROW = 64 << 20
-"""Characters after which a row that does not end is taken for malformed JSON."""
 
 
 def queries_path(config: QueriesConfig) -> Path | None:
@@ -86,22 +83,18 @@ def _kept(path: Path, config: QueriesConfig) -> Iterator[Query]:
 
 
 def _rows(path: Path, config: QueriesConfig) -> Iterator[Query | Reject]:
-    try:
-        with path.open("rb") as file:
-            if config.source is QuerySource.shipped:
-                texts = (line.decode().strip() for line in file)
-                yield from (_query(text, "shipped") for text in texts if text)
-                return
-            for number, row in enumerate(_json_rows(file, path)):
-                text = row if isinstance(row, Reject) else first_turn(row)
-                if isinstance(text, Reject):
-                    yield text
-                elif text is None:
-                    yield Reject(Reply(id=str(number), index=number, text=json.dumps(row)[:500]), "no_user_turn")
-                else:
-                    yield _query(text, "sharegpt")
-    except OSError as error:
-        raise DataError(f"queries {path}: {error.strerror}: set pipeline.queries.path") from None
+    if config.source is QuerySource.shipped:
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            if line.strip():
+                yield _query(line.strip(), "shipped")
+        return
+    for number, row in enumerate(jsonrows.read_rows(path, "pipeline.queries.path")):
+        if isinstance(row, Reject):
+            yield row
+        elif (text := first_turn(row)) is None:
+            yield jsonrows.reject(json.dumps(row), number, "no_user_turn")
+        else:
+            yield _query(text, "sharegpt")
 
 
 def _query(text: str, source: str) -> Query:
@@ -121,54 +114,6 @@ def first_turn(row: Any) -> str | None:
             text = turn.get("value", turn.get("content"))
             return text.strip() or None if isinstance(text, str) else None
     return None
-
-
-def _json_rows(file: BinaryIO, path: Path) -> Iterator[Any]:
-    """Rows of a JSON list or of JSONL; a malformed row is a :class:`Reject`, a file that is neither a DataError."""
-    start = len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0
-    file.seek(start)
-    head = file.read(64).lstrip()
-    file.seek(start)
-    if head.startswith(b"["):
-        yield from _list_rows(file, path)
-    elif head.startswith(b"{"):
-        for number, line in enumerate(file):
-            if line.strip():
-                yield _decoded(line.decode("utf-8", "replace"), number)
-    else:
-        raise DataError(f"queries {path}: neither a JSON list nor JSONL: give the ShareGPT dump as it was published")
-
-
-def _decoded(text: str, number: int) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return Reject(Reply(id=str(number), index=number, text=text[:500]), "malformed_row", str(error))
-
-
-def _list_rows(file: BinaryIO, path: Path, block: int = 1 << 20) -> Iterator[Any]:
-    """Elements of one JSON list, decoded as blocks come in. Raises :class:`DataError` where the JSON breaks off."""
-    decoder, text = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")("replace")
-    buffer, position, ended, between = "", 0, False, "["
-    while True:
-        while position < len(buffer) and (buffer[position].isspace() or buffer[position] == between):
-            if buffer[position] == "[":
-                between = ","
-            position += 1
-        if position < len(buffer) and buffer[position] == "]":
-            if (buffer[position + 1 :] + text.decode(file.read(block))).strip():
-                raise DataError(f"queries {path}: the JSON list ends before the file does: give one list, or JSONL")
-            return
-        try:
-            row, position = decoder.raw_decode(buffer, position)
-        except (ValueError, RecursionError) as error:
-            if ended or len(buffer) - position > _LONGEST_ROW:
-                raise DataError(f"queries {path}: the JSON list breaks off or is malformed: {error}") from None
-            data = file.read(block)
-            ended = not data
-            buffer, position = buffer[position:] + text.decode(data, ended), 0
-        else:
-            yield row
 
 
 def estimate(config: QueriesConfig) -> Estimate:

@@ -13,8 +13,8 @@ from scripted import context, reasons, split
 
 from autoif.config import QueriesConfig, QuerySource
 from autoif.errors import DataError
+from autoif.jsonrows import list_rows
 from autoif.records import encode
-from autoif.synthesis import queries
 from autoif.synthesis.queries import content_id, first_turn, load_queries
 
 TEXTS = [f"What is the capital of country number {n}?" for n in range(40)]
@@ -135,7 +135,7 @@ def test_a_broken_dump_is_one_line_that_names_it(write, content, say):
 
 
 def test_a_missing_dump_says_which_setting_names_it(tmp_path):
-    with pytest.raises(DataError, match=r"^queries \S+none\.json: No such file[^\n]*: set pipeline\.queries\.path$"):
+    with pytest.raises(DataError, match=r"^pipeline\.queries\.path \S+none\.json: No such file or directory$"):
         run(tmp_path / "none.json")
     with pytest.raises(DataError, match=r"Is a directory"):
         run(tmp_path)
@@ -167,7 +167,7 @@ def test_a_list_reads_the_same_whatever_the_block_size(tmp_path_factory, texts, 
     path = tmp_path_factory.mktemp("blocks") / "dump.json"
     path.write_text(json.dumps(raw(*texts), ensure_ascii=False, indent=1), encoding="utf-8")
     with path.open("rb") as file:
-        assert list(queries._list_rows(file, path, block)) == raw(*texts)
+        assert list(list_rows(file, "dump", block)) == raw(*texts)
 
 
 def dump(path, megabytes, jsonl):

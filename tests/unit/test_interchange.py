@@ -1,0 +1,383 @@
+"""Other programs' files: every format of the authors' scripts both ways, training sets as their readers want them."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted import context, reasons, split
+
+from autoif import jsonrows
+from autoif.config import CrossVerifyConfig, PromptOrder, VerifyResponsesConfig
+from autoif.errors import DataError
+from autoif.interchange.training_sets import Format, export
+from autoif.interchange.upstream import Kind, read
+from autoif.interchange.upstream_export import RECORDS, rows
+from autoif.records import (
+    Answers,
+    Case,
+    Function,
+    Instruction,
+    Message,
+    PreferencePair,
+    Prompt,
+    Response,
+    SftExample,
+    Verifier,
+    digest,
+)
+from autoif.synthesis.cross_verify import cross_verify
+from autoif.synthesis.verify_responses import verify_responses
+
+LOWER = "def evaluate(response):\n    return response.islower()"
+SHORT = "def evaluate(response):\n    return len(response) < 20"
+FENCED = (
+    "```json\n"
+    + json.dumps({"func": LOWER, "cases": [{"input": "low", "output": "True"}, {"input": "UP", "output": "false"}]})
+    + "\n```"
+)
+ASKED = "Please answer.\n[instruction] Use lower case\n[Query] What is [this]?\nTell me."
+
+# A hand-made miniature of each file.
+MINIATURES = {
+    Kind.seed_instruction: "Use lower case\nUse three words\n",
+    Kind.eval_func_rft: [
+        {
+            "prompt": "p",
+            "instruction": "Use lower case",
+            "gpt-answer": [FENCED, "no", FENCED, FENCED.replace("islower", "isalpha")],
+        }
+    ],
+    Kind.cross_validation: [
+        {
+            "instruction": "Use lower case",
+            "eval_func": [[LOWER, 1.0], [SHORT, 0.5]],
+            "cases": [["low", True], ["UP", "False"], ["x", "maybe"]],
+        }
+    ],
+    Kind.back_trans: [
+        {
+            "instruction": "Use lower case",
+            "eval_func": [[LOWER, 1.0], [SHORT, 0.5]],
+            "cases": [["low", True]],
+            "back_instruction": ["Write small."],
+        },
+        {
+            "instruction": "Be short",
+            "eval_func": [[SHORT, 1.0]],
+            "cases": [["low", True]],
+            "back_instruction": ["Be brief.", "x"],
+            "nli_scores": ["entailment"],
+        },
+    ],
+    Kind.query_rft: [
+        {
+            "prompt": ASKED,
+            "instruction": "Use lower case",
+            "cases": [["low", True]],
+            "eval_func": [[LOWER, 1.0]],
+            "gpt-answer": [" low \n", "UP", ""],
+        }
+    ],
+    Kind.query_rft_score: [
+        {
+            "instruction": "Use lower case",
+            "query": "What?",
+            "response": "a",
+            "prompt": "p",
+            "gen": ["Fine.\n\nScore: 10", "Score: 8"],
+        },
+        {
+            "instruction": "Use lower case",
+            "query": "What?",
+            "response": "b",
+            "prompt": "p",
+            "gen": ["no"],
+            "beam_unique_id": 4,
+        },
+        {"instruction": "Use lower case", "query": "Who?", "response": "c", "prompt": "p", "gen": ["**Score:** 9/10"]},
+    ],
+    Kind.dpo_query_w_funcs: [
+        {"prompt": "Use lower case. What?", "eval_func": [[LOWER, 0.7]], "gpt-answer": ["low", "UP"]}
+    ],
+    Kind.dpo_query_eval_score_results: [{"query": "Use lower case. What?", "response": [["low", 1.0], ["UP", 0.0]]}],
+    Kind.sft: [
+        {"instruction": "What?", "input": "Now.", "output": "low", "history": [["Hi", "Hello"]]},
+        {"instruction": "Who?", "input": "", "output": "me", "history": []},
+    ],
+    Kind.pairs: [{"instruction": "What?", "positive": "low", "negative": "UP"}],
+}
+
+
+def written(folder, kind, content=None):
+    content = MINIATURES[kind] if content is None else content
+    path = folder / f"{kind.value}.jsonl"
+    if isinstance(content, str):
+        path.write_text(content)
+    elif kind in (Kind.sft, Kind.pairs):
+        jsonrows.write_list(path, content)
+    else:
+        jsonrows.write_lines(path, content)
+    return path
+
+
+def taken(tmp_path, kind, content=None, **options):
+    return split(read(kind, written(tmp_path, kind, content), **options))
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_miniature_is_read_without_loss_of_rows(tmp_path, kind):
+    kept, dropped = taken(tmp_path, kind)
+    assert kept
+    assert not dropped
+    assert all(isinstance(record, RECORDS[kind]) for record in kept)
+
+
+def test_seeds_have_the_ids_the_pipeline_gives_them(tmp_path):
+    kept, _ = taken(tmp_path, Kind.seed_instruction)
+    assert [(row.text, row.id, row.origin) for row in kept] == [
+        (text, digest("instruction", text), "seed") for text in ("Use lower case", "Use three words")
+    ]
+
+
+def test_replies_are_parsed_as_the_models_own_and_identical_ones_count_once(tmp_path):
+    ((row,), _) = taken(tmp_path, Kind.eval_func_rft)
+    assert [f.code for f in row.functions] == [LOWER, LOWER.replace("islower", "isalpha")]
+    assert [(c.input, c.expected) for c in row.cases] == [("low", True), ("UP", False)]
+    assert [f.accuracy for f in row.functions] == [None, None]
+
+
+def test_verified_functions_and_cases_keep_their_numbers(tmp_path):
+    ((row,), _) = taken(tmp_path, Kind.cross_validation)
+    assert [(f.code, f.accuracy) for f in row.functions] == [(LOWER, 1.0), (SHORT, 0.5)]
+    assert [(c.input, c.expected) for c in row.cases] == [("low", True), ("UP", False)]
+
+
+def test_back_translations_belong_to_the_first_functions(tmp_path):
+    (first, second), _ = taken(tmp_path, Kind.back_trans)
+    assert [(f.back_translation, f.nli) for f in first.functions] == [("Write small.", None), (None, None)]
+    assert [(f.back_translation, f.nli) for f in second.functions] == [("Be brief.", "entailment")]
+
+
+@pytest.mark.parametrize(
+    ("order", "text"),
+    [
+        (PromptOrder.instruction_first, "Use lower case.\nWhat is [this]?\nTell me."),
+        (PromptOrder.query_first, "What is [this]?\nTell me.\nUse lower case."),
+    ],
+)
+def test_the_query_is_found_in_the_prompt_and_joined_as_configured(tmp_path, order, text):
+    ((row,), _) = taken(tmp_path, Kind.query_rft, order=order)
+    assert (row.prompt.query, row.prompt.text) == ("What is [this]?\nTell me.", text)
+    assert [(r.text, r.dropped) for r in row.responses] == [("low", None), ("UP", None), ("", "empty")]
+    assert row.prompt.functions[0].code == LOWER
+
+
+def test_scores_are_the_mean_of_what_can_be_read_and_neighbours_are_one_prompts(tmp_path):
+    (first, second), _ = taken(tmp_path, Kind.query_rft_score)
+    assert [(r.index, r.text, r.score, r.dropped) for r in first.responses] == [
+        (0, "a", 9, None),
+        (1, "b", None, "score_unreadable"),
+    ]
+    assert [(r.text, r.score) for r in second.responses] == [("c", 9)]
+
+
+def test_dpo_files_give_answers_with_and_without_accuracies(tmp_path):
+    ((row,), _) = taken(tmp_path, Kind.dpo_query_w_funcs)
+    assert (row.prompt.text, [r.accuracy for r in row.responses]) == ("Use lower case. What?", [None, None])
+    ((row,), _) = taken(tmp_path, Kind.dpo_query_eval_score_results)
+    assert [(r.text, r.accuracy) for r in row.responses] == [("low", 1.0), ("UP", 0.0)]
+
+
+def test_training_rows_become_conversations_and_pairs(tmp_path):
+    (first, second), _ = taken(tmp_path, Kind.sft)
+    turns = [("user", "Hi"), ("assistant", "Hello"), ("user", "What?\nNow."), ("assistant", "low")]
+    assert [(m.role, m.content) for m in first.messages] == turns
+    assert [m.content for m in second.messages] == ["Who?", "me"]
+    ((pair,), _) = taken(tmp_path, Kind.pairs)
+    assert (pair.prompt[0].content, pair.chosen, pair.rejected) == ("What?", "low", "UP")
+
+
+def test_imported_verifiers_go_on_at_the_vote(tmp_path, engine):
+    kept, _ = taken(tmp_path, Kind.eval_func_rft)
+    (row,), _ = split(cross_verify(context(CrossVerifyConfig(), execution=engine), kept))
+    assert {(c.input, c.accuracy) for c in row.cases} == {("low", 1.0)}
+
+
+@pytest.mark.parametrize("kind", [Kind.query_rft, Kind.dpo_query_w_funcs])
+def test_imported_responses_go_on_at_their_verification(tmp_path, engine, kind):
+    kept, _ = taken(tmp_path, kind)
+    (row,), _ = split(verify_responses(context(VerifyResponsesConfig(), execution=engine), kept))
+    assert [r.accuracy for r in row.responses[:2]] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.seed_instruction])
+@pytest.mark.parametrize(
+    "row",
+    [{}, {"instruction": 3}, {"prompt": None}, {"instruction": "x", "eval_func": 3, "gpt-answer": [4], "cases": None}],
+)
+def test_a_row_of_another_shape_is_dropped_with_what_is_wrong(tmp_path, kind, row):
+    good = len(taken(tmp_path, kind)[0])
+    kept, dropped = taken(tmp_path, kind, [*MINIATURES[kind], row])
+    assert len(kept) == good
+    assert reasons(dropped) == ["malformed_row"]
+    assert dropped[0].detail
+    assert dropped[0].record.text == json.dumps(row)
+
+
+def test_a_missing_or_foreign_file_is_one_line(tmp_path):
+    with pytest.raises(DataError, match=r"^pairs file \S+none: No such file or directory$"):
+        list(read(Kind.pairs, tmp_path / "none"))
+    (tmp_path / "csv").write_text("a,b\n")
+    with pytest.raises(DataError, match=r"^cross_validation file \S+csv: neither a JSON list nor JSONL"):
+        list(read(Kind.cross_validation, tmp_path / "csv"))
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_what_was_read_is_written_and_read_again(tmp_path, kind):
+    kept, _ = taken(tmp_path, kind)
+    again = list(rows(kind, kept))
+    content = "\n".join(again) if kind is Kind.seed_instruction else again
+    (tmp_path / "again").mkdir()
+    read_again, dropped = taken(tmp_path / "again", kind, content)
+    assert not dropped
+    if kind is Kind.query_rft_score:  # their file holds no unscored responses
+        kept[0] = Answers(id=kept[0].id, prompt=kept[0].prompt, responses=kept[0].responses[:1])
+    if kind is Kind.query_rft:  # an empty answer stays one
+        assert [r.dropped for r in read_again[0].responses] == [None, None, "empty"]
+    assert read_again == kept
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r`"), min_size=1, max_size=12)
+CODE = TEXT.map(lambda text: f"def evaluate(response):\n    return response == {text!r}")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    TEXT,
+    st.lists(CODE, min_size=1, max_size=4, unique=True),
+    st.lists(st.tuples(TEXT, st.booleans()), min_size=1, max_size=9, unique=True),
+)
+def test_any_verifier_survives_the_journey_there_and_back(tmp_path_factory, about, codes, cases):
+    folder = tmp_path_factory.mktemp("v")
+    owner = digest("instruction", about)
+    verifier = Verifier(
+        id=owner,
+        instruction=Instruction(id=owner, text=about, origin="seed"),
+        functions=tuple(Function(id=digest("function", owner, code), code=code, accuracy=0.5) for code in codes),
+        cases=tuple(Case(input=text, expected=expected) for text, expected in cases),
+    )
+    for kind in (Kind.cross_validation, Kind.eval_func_rft):
+        ((back,), dropped) = taken(folder, kind, list(rows(kind, [verifier])))
+        assert not dropped
+        assert back.cases == verifier.cases
+        assert [f.code for f in back.functions] == codes
+        assert back.id == owner
+
+
+def test_responses_no_function_could_judge_are_not_exported_as_wrong():
+    prompt = Prompt(id="p", verifier_id="v", instruction="i", query="q", text="t", functions=())
+    responses = (Response(index=0, text="a", accuracy=None), Response(index=1, text="b", accuracy=0.0))
+    (row,) = rows(Kind.dpo_query_eval_score_results, [Answers(id="p", prompt=prompt, responses=responses)])
+    assert row["response"] == [["b", 0.0]]
+    assert not list(rows(Kind.dpo_query_eval_score_results, [Answers(id="p", prompt=prompt, responses=responses[:1])]))
+
+
+# --- training sets
+
+USER, ANSWER = (
+    Message(role="user", content="Use “small” letters.\nWhat?"),
+    Message(role="assistant", content="low\n\u2028é"),
+)
+EXAMPLES = [
+    SftExample(id="s", messages=(USER, ANSWER), instruction="i", functions=(LOWER,), accuracy=1.0, score=9.0)
+] * 2
+PAIRS = [
+    PreferencePair(
+        id="p", prompt=(USER,), chosen="low", rejected="UP", level="query", chosen_accuracy=1.0, rejected_accuracy=0.0
+    )
+]
+
+
+def loaded(path):
+    text = path.read_text(encoding="utf-8")
+    return json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.split("\n") if line]
+
+
+def exported(folder, format, **options):
+    files = export(format, folder, EXAMPLES, PAIRS, **options)
+    assert list(files.values()) == [2, 1]
+    assert not list(folder.rglob("*.part"))
+    return [loaded(path) for path in files]
+
+
+def test_alpaca_is_a_list_llama_factory_knows(tmp_path):
+    sft, preference = exported(tmp_path, Format.alpaca, name="demo")
+    assert sft[0] == {"instruction": USER.content, "input": "", "output": ANSWER.content, "history": []}
+    assert preference == [{"instruction": USER.content, "input": "", "chosen": "low", "rejected": "UP"}]
+    info = loaded(tmp_path / "dataset_info.json")
+    assert info["demo_sft"]["file_name"] == "sft.json"
+    assert info["demo_preference"]["ranking"] is True
+    for entry, rows_ in ((info["demo_sft"], sft), (info["demo_preference"], preference)):
+        assert set(entry["columns"].values()) - {"system", "history"} <= set(rows_[0])
+
+
+def test_sharegpt_is_a_list_llama_factory_knows(tmp_path):
+    sft, preference = exported(tmp_path, Format.sharegpt)
+    assert sft[0] == {
+        "conversations": [{"from": "human", "value": USER.content}, {"from": "gpt", "value": ANSWER.content}]
+    }
+    assert preference[0]["chosen"] == {"from": "gpt", "value": "low"}
+    info = loaded(tmp_path / "dataset_info.json")
+    assert info["autoif_sft"] == {
+        "file_name": "sft.json",
+        "formatting": "sharegpt",
+        "columns": {"messages": "conversations"},
+    }
+    assert info["autoif_preference"]["columns"] == {
+        "messages": "conversations",
+        "chosen": "chosen",
+        "rejected": "rejected",
+    }
+
+
+def test_trl_is_conversational(tmp_path):
+    sft, preference = exported(tmp_path, Format.trl)
+    assert sft[0]["prompt"] == [{"role": "user", "content": USER.content}]
+    assert sft[0]["completion"] == [{"role": "assistant", "content": ANSWER.content}]
+    assert preference[0]["rejected"] == [{"role": "assistant", "content": "UP"}]
+
+
+def test_chat_is_messages(tmp_path):
+    sft, preference = exported(tmp_path, Format.chat)
+    assert [turn["role"] for turn in sft[0]["messages"]] == ["user", "assistant"]
+    assert preference[0] == {"prompt": [{"role": "user", "content": USER.content}], "chosen": "low", "rejected": "UP"}
+
+
+def test_a_datasets_folder_has_a_card_and_keeps_the_functions(tmp_path):
+    sft, preference = exported(
+        tmp_path, Format.datasets, name="demo", funnel=[("cross_verify", 48, {"too_few_cases": 1234})]
+    )
+    assert (sft[0]["functions"], sft[0]["score"], sft[0]["instruction"]) == ([LOWER], 9.0, "i")
+    assert preference[0]["level"] == "query"
+    card = (tmp_path / "README.md").read_text()
+    assert card.startswith("---\n")
+    assert "    path: data/preference.jsonl\n" in card
+    assert "| cross_verify | 48 | too_few_cases 1,234 |" in card
+    assert "| sft | 2 |" in card
+
+
+def test_upstream_results_are_read_back(tmp_path):
+    sft, preference = exported(tmp_path, Format.upstream)
+    assert preference == [{"instruction": USER.content, "positive": "low", "negative": "UP"}]
+    kept, _ = split(read(Kind.sft, tmp_path / "sft.json"))
+    assert [record.messages for record in kept] == [example.messages for example in EXAMPLES]
+    assert len(sft) == 2
+
+
+@pytest.mark.parametrize("format", Format)
+def test_a_set_that_was_not_made_is_left_out_and_an_empty_one_is_a_whole_file(tmp_path, format):
+    (only,) = export(format, tmp_path, None, []).items()
+    assert only[1] == 0
+    assert loaded(only[0]) == []
+    assert export(format, tmp_path / "none", None, None) == {}
