@@ -1,7 +1,7 @@
 """A real OpenAI-compatible HTTP server on loopback that can misbehave, for tests and benchmarks.
 
-It answers with the SHA-256 of the last message, so a test can tell a right answer from a misplaced one, and counts
-every request by the answer it gave.
+It answers chats with the SHA-256 of the last message, so a test can tell a right answer from a misplaced one, and any
+GET (a health check) with 200. It counts what it was asked and what it answered whole.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class ChatServer:
         faults: float = 0.0,
         seconds: float = 0.0,
         seed: int = 0,
+        port: int = 0,
     ) -> None:
+        self._port = port
         self._handler, self._faults, self._seconds = handler, faults, seconds
         self._random = random.Random(seed)
         self._loop = asyncio.new_event_loop()
@@ -79,7 +81,7 @@ class ChatServer:
 
     def __enter__(self) -> ChatServer:
         self._thread.start()
-        start = asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
+        start = asyncio.start_server(self._serve, "127.0.0.1", self._port, backlog=1024)
         self._server = asyncio.run_coroutine_threadsafe(start, self._loop).result()
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
         return self
@@ -103,6 +105,9 @@ class ChatServer:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                if head.startswith("GET "):
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                    continue
                 length = next(int(x[15:]) for x in head.split("\r\n") if x.lower().startswith("content-length:"))
                 body = json.loads(await reader.readexactly(length))
                 if not await self._answer(head, body, writer):

@@ -1,4 +1,4 @@
-"""vLLM for real, on the real small model: the offline engine and ``vllm serve``. Slow; needs vLLM (its CPU build will do)."""
+"""vLLM for real on the real small model: the offline engine and ``vllm serve``. Slow; vLLM's CPU build will do."""
 
 from __future__ import annotations
 
