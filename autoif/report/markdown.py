@@ -66,13 +66,10 @@ def _results(report: Report) -> list[str]:
         ]
         for measure in found
     ]
-    head = [
-        "benchmark",
-        "n",
-        *map(markdown, names),
-        f"difference to {markdown(names[0])} (95% interval)" if names else "",
-    ]
-    return ["## Results", _table(head, rows), *left_out(report)] if rows else []
+    if not rows:
+        return []
+    head = ["benchmark", "n", *map(markdown, names), f"difference to {markdown(names[0])} (95% interval)"]
+    return ["## Results", _table(head, rows), *map(markdown, left_out(report))]
 
 
 def _marks(measure: Measure) -> str:
