@@ -22,6 +22,18 @@ class Task(Enum):
     run = "run"
     plan = "plan"
     report = "report"
+    export = "export"
+
+
+class ExportFormat(Enum):
+    """Who is to read an export: see ``autoif/interchange/training_sets.py``."""
+
+    alpaca = "alpaca"
+    sharegpt = "sharegpt"
+    trl = "trl"
+    chat = "chat"
+    datasets = "datasets"
+    upstream = "upstream"
 
 
 class Setting(Enum):
@@ -100,9 +112,11 @@ class Tracking(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class TaskConfig:
-    """The task group."""
+    """The task group. ``format`` and ``folder`` (null: ``<paths.runs>/<name>/export/<format>``) are for export."""
 
     kind: Task = Task.run
+    format: ExportFormat = ExportFormat.alpaca
+    folder: str | None = None
 
 
 @dataclass(kw_only=True, slots=True)

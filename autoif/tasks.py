@@ -1,4 +1,4 @@
-"""What ``run.py`` does with a checked configuration: run it, plan it, or write its report."""
+"""What ``run.py`` does with a checked configuration: run it, plan it, write its report, export its data."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def dispatch(config: RunConfig) -> None:
             _run(config, stages, store)
         case Task.report:
             _report(config, stages, store)
+        case Task.export:
+            _export(config, stages, store)
 
 
 def _plan(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
@@ -60,6 +62,13 @@ def _report(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
     from autoif import report
 
     print(f"report: {report.write(config, stages, store)}")
+
+
+def _export(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
+    from autoif.interchange.export import export_run
+
+    for path, count in export_run(config, stages, store).items():
+        print(f"{path}: {count:,} rows")
 
 
 def _needed(config: RunConfig, stages: Sequence[Stage], store: Store) -> list[Requirement]:

@@ -18,28 +18,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from autoif import jsonrows
+from autoif.config import ExportFormat
 from autoif.interchange import card
 from autoif.interchange.upstream import Kind
 from autoif.interchange.upstream_export import alpaca, rows
 from autoif.records import Message, PreferencePair, SftExample
 from autoif.store import write_atomically
-
-
-class Format(Enum):
-    """Who is to read the files."""
-
-    alpaca = "alpaca"
-    sharegpt = "sharegpt"
-    trl = "trl"
-    chat = "chat"
-    datasets = "datasets"
-    upstream = "upstream"
-
 
 Row = dict[str, Any]
 
@@ -47,7 +35,7 @@ _SPEAKERS = {"user": "human", "assistant": "gpt", "system": "system"}
 
 
 def export(
-    format: Format,
+    format: ExportFormat,
     folder: Path,
     examples: Iterable[SftExample] | None,
     pairs: Iterable[PreferencePair] | None,
@@ -60,22 +48,22 @@ def export(
     """
     folder.mkdir(parents=True, exist_ok=True)
     match format:
-        case Format.alpaca:
+        case ExportFormat.alpaca:
             files = _lists(folder, examples, pairs, alpaca, _alpaca_pair)
             _register(folder, name, files, {}, {"prompt": "instruction", "query": "input"})
-        case Format.sharegpt:
+        case ExportFormat.sharegpt:
             files = _lists(folder, examples, pairs, _sharegpt, _sharegpt_pair)
             _register(folder, name, files, {"formatting": "sharegpt"}, {"messages": "conversations"})
-        case Format.trl:
+        case ExportFormat.trl:
             files = _lines(folder, examples, pairs, _trl, _trl_pair)
-        case Format.chat:
+        case ExportFormat.chat:
             files = _lines(folder, examples, pairs, _chat, _chat_pair)
-        case Format.datasets:
+        case ExportFormat.datasets:
             (folder / "data").mkdir(exist_ok=True)
             files = _lines(folder / "data", examples, pairs, _documented, _documented_pair)
             sizes = {path.stem: count for path, count in files.items()}
             write_atomically(folder / "README.md", card.text(name, sizes, funnel).encode())
-        case Format.upstream:
+        case ExportFormat.upstream:
             files = {}
             for path, kind, records in (
                 (folder / "sft.json", Kind.sft, examples),

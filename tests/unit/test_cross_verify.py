@@ -153,6 +153,21 @@ def test_upstream_fault_5_a_loop_that_swallows_exceptions_ends_and_the_next_func
     assert reasons(dropped) == ["function_below_threshold"]
 
 
+def test_upstream_fault_6_code_runs_apart_and_ends_only_itself(engine):
+    import autoif.records
+
+    leaving = "import os\ndef evaluate(response):\n    os._exit(0)"
+    marking = (
+        "def evaluate(response):\n    import sys\n    sys.modules['autoif.records'].marked = True\n    return True"
+    )
+    (kept,), dropped, _ = run(
+        engine, verifier(leaving, marking, A, cases=cases(c0=True), text="Leave."), case_threshold=0.3
+    )
+    assert [f.code for f in kept.functions] == [A]
+    assert reasons(dropped) == ["function_below_threshold"] * 2
+    assert not hasattr(autoif.records, "marked")
+
+
 def test_upstream_fault_7_the_same_input_gives_the_same_rows_in_the_same_order(engine):
     rows = [
         verifier(*(true_on(f"c{n}", f"c{n + 1}") for n in range(6)), cases=CASES, text=f"Number {n}.") for n in range(5)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scripted import context, reasons, split
 
 from autoif import jsonrows
-from autoif.config import CrossVerifyConfig, PromptOrder, VerifyResponsesConfig
+from autoif.config import CrossVerifyConfig, ExportFormat, PromptOrder, VerifyResponsesConfig
 from autoif.errors import DataError
-from autoif.interchange.training_sets import Format, export
+from autoif.interchange.training_sets import export
 from autoif.interchange.upstream import Kind, read
 from autoif.interchange.upstream_export import RECORDS, rows
 from autoif.records import (
@@ -312,7 +312,7 @@ def exported(folder, format, **options):
 
 
 def test_alpaca_is_a_list_llama_factory_knows(tmp_path):
-    sft, preference = exported(tmp_path, Format.alpaca, name="demo")
+    sft, preference = exported(tmp_path, ExportFormat.alpaca, name="demo")
     assert sft[0] == {"instruction": USER.content, "input": "", "output": ANSWER.content, "history": []}
     assert preference == [{"instruction": USER.content, "input": "", "chosen": "low", "rejected": "UP"}]
     info = loaded(tmp_path / "dataset_info.json")
@@ -323,7 +323,7 @@ def test_alpaca_is_a_list_llama_factory_knows(tmp_path):
 
 
 def test_sharegpt_is_a_list_llama_factory_knows(tmp_path):
-    sft, preference = exported(tmp_path, Format.sharegpt)
+    sft, preference = exported(tmp_path, ExportFormat.sharegpt)
     assert sft[0] == {
         "conversations": [{"from": "human", "value": USER.content}, {"from": "gpt", "value": ANSWER.content}]
     }
@@ -342,21 +342,21 @@ def test_sharegpt_is_a_list_llama_factory_knows(tmp_path):
 
 
 def test_trl_is_conversational(tmp_path):
-    sft, preference = exported(tmp_path, Format.trl)
+    sft, preference = exported(tmp_path, ExportFormat.trl)
     assert sft[0]["prompt"] == [{"role": "user", "content": USER.content}]
     assert sft[0]["completion"] == [{"role": "assistant", "content": ANSWER.content}]
     assert preference[0]["rejected"] == [{"role": "assistant", "content": "UP"}]
 
 
 def test_chat_is_messages(tmp_path):
-    sft, preference = exported(tmp_path, Format.chat)
+    sft, preference = exported(tmp_path, ExportFormat.chat)
     assert [turn["role"] for turn in sft[0]["messages"]] == ["user", "assistant"]
     assert preference[0] == {"prompt": [{"role": "user", "content": USER.content}], "chosen": "low", "rejected": "UP"}
 
 
 def test_a_datasets_folder_has_a_card_and_keeps_the_functions(tmp_path):
     sft, preference = exported(
-        tmp_path, Format.datasets, name="demo", funnel=[("cross_verify", 48, {"too_few_cases": 1234})]
+        tmp_path, ExportFormat.datasets, name="demo", funnel=[("cross_verify", 48, {"too_few_cases": 1234})]
     )
     assert (sft[0]["functions"], sft[0]["score"], sft[0]["instruction"]) == ([LOWER], 9.0, "i")
     assert preference[0]["level"] == "query"
@@ -368,14 +368,14 @@ def test_a_datasets_folder_has_a_card_and_keeps_the_functions(tmp_path):
 
 
 def test_upstream_results_are_read_back(tmp_path):
-    sft, preference = exported(tmp_path, Format.upstream)
+    sft, preference = exported(tmp_path, ExportFormat.upstream)
     assert preference == [{"instruction": USER.content, "positive": "low", "negative": "UP"}]
     kept, _ = split(read(Kind.sft, tmp_path / "sft.json"))
     assert [record.messages for record in kept] == [example.messages for example in EXAMPLES]
     assert len(sft) == 2
 
 
-@pytest.mark.parametrize("format", Format)
+@pytest.mark.parametrize("format", ExportFormat)
 def test_a_set_that_was_not_made_is_left_out_and_an_empty_one_is_a_whole_file(tmp_path, format):
     (only,) = export(format, tmp_path, None, []).items()
     assert only[1] == 0

@@ -123,7 +123,7 @@ def test_rows_shorter_than_the_journal_says_are_not_trusted(tmp_path):
 @pytest.mark.parametrize("chunk", [0, 4], ids=["whole", "in chunks"])
 def test_killed_at_any_point_it_ends_with_the_same_bytes_and_repeats_no_finished_chunk(tmp_path, chunk):
     done = subprocess.run(
-        [sys.executable, KILLED, tmp_path, str(chunk)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, KILLED, tmp_path, str(chunk)], capture_output=True, text=True, timeout=400, check=False
     )
     assert done.returncode == 0, done.stderr
     whole, *killed = map(json.loads, done.stdout.splitlines())
@@ -161,7 +161,7 @@ def test_of_two_processes_that_want_a_stage_one_works_and_the_other_finds_it_don
     while not (tmp_path / "started").exists():
         time.sleep(0.01)
     second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert second.stdout == first.communicate(timeout=60)[0] != ""
+    assert second.stdout == first.communicate(timeout=240)[0] != ""
     assert (tmp_path / "log").read_text() == "worked\n"
 
 
@@ -172,8 +172,8 @@ def test_a_waiting_process_takes_over_when_the_worker_is_killed(tmp_path):
         time.sleep(0.01)
     second = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     first.kill()
-    first.communicate(timeout=60)
-    assert second.communicate(timeout=60)[0].strip()
+    first.communicate(timeout=240)
+    assert second.communicate(timeout=240)[0].strip()
     assert (tmp_path / "log").read_text() == "worked\nworked\n"
 
 

@@ -181,7 +181,7 @@ def test_a_store_of_somebody_else_is_one_line(store):
     store.root.mkdir()
     store.root.chmod(0o555)
     done = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, store.root], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", AS_NOBODY, store.root], capture_output=True, text=True, check=True, timeout=240
     )
     first, second = done.stdout.splitlines()
     assert first.startswith(f"cannot write to the store {store.root} (Permission denied)")
