@@ -52,7 +52,16 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = min((power * m for m in (1, 2, 5, 10)), key=lambda s: abs(s - raw))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [float(f"{i * step:.10g}") for i in range(first, last + 1)]
+    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
+
+
+def labels(values: Sequence[float]) -> list[str]:
+    """Ticks as text, with as many decimals as tell them apart; scientific where they are very small or large."""
+    largest = max(map(abs, values), default=0.0)
+    if len(values) < 2 or not 1e-3 <= largest < 1e5:
+        return [number(value) for value in values]
+    decimals = max(0, -math.floor(math.log10(values[1] - values[0]) + 1e-9))
+    return [f"{value:.{decimals}f}".replace("-", "−") for value in values]
 
 
 def smooth(values: Sequence[float], window: int) -> list[float]:
@@ -109,20 +118,21 @@ def _scales(points: Sequence[Point], zero: bool, x_label: str) -> tuple[Scale, S
         return bottom - (y - y_low) / (y_high - y_low) * (bottom - TOP)
 
     parts = []
-    for y in ticks(y_low, y_high):
+    for y, label in _labelled(ticks(y_low, y_high)):
         kind = "zero" if zero and y == 0 else "grid"
         parts.append(f'<line class="{kind}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{py(y):.1f}" y2="{py(y):.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 7}" y="{py(y) + 3.5:.1f}" text-anchor="end">{number(y)}</text>')
-    for x in ticks(x_low, x_high, 5):
-        if x == int(x):
-            parts.append(f'<line class="axis" x1="{px(x):.1f}" x2="{px(x):.1f}" y1="{bottom}" y2="{bottom + 4}"/>')
-            parts.append(
-                f'<text class="tick" x="{px(x):.1f}" y="{bottom + 16}" text-anchor="middle">{number(x)}</text>'
-            )
+        parts.append(f'<text class="tick" x="{LEFT - 7}" y="{py(y) + 3.5:.1f}" text-anchor="end">{label}</text>')
+    for x, label in _labelled([x for x in ticks(x_low, x_high, 5) if x == int(x)]):
+        parts.append(f'<line class="axis" x1="{px(x):.1f}" x2="{px(x):.1f}" y1="{bottom}" y2="{bottom + 4}"/>')
+        parts.append(f'<text class="tick" x="{px(x):.1f}" y="{bottom + 16}" text-anchor="middle">{label}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>')
     parts.append(f'<text class="label" x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_label)}</text>')
     return px, py, "".join(parts)
+
+
+def _labelled(values: Sequence[float]) -> list[tuple[float, str]]:
+    return list(zip(values, labels(values), strict=True))
 
 
 def _rule(kind: str, x: float) -> str:

@@ -95,7 +95,8 @@ def _changes(measure: Measure) -> str:
 
 
 def _change(measure: Measure, change: Difference) -> str:
-    return f"{measure.shift(change.value)} ({measure.shift(change.low)} to {measure.shift(change.high)}; {markdown(change.how)})"
+    interval = f"{measure.shift(change.low)} to {measure.shift(change.high)}"
+    return f"{measure.shift(change.value)} ({interval}; {markdown(change.how)})"
 
 
 def _funnel(report: Report) -> list[str]:

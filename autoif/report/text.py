@@ -15,7 +15,8 @@ _INVISIBLE = re.compile(
     "\ud800-\udfff\U000e0000-\U000e0fff]"  # lone surrogates, tag characters
 )
 _TICKS = re.compile(r"`+")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~>])")
+_MARKDOWN = re.compile(r"[\\`*\[\]|~]|^[#>+-]|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown reads as more than text: underscores at a word's edge only, heading and list marks in front only."""
 
 
 def visible(text: str) -> str:
@@ -42,7 +43,7 @@ def line(text: str, limit: int = 160) -> str:
 
 def markdown(text: str, limit: int = 160) -> str:
     """One line that stays text inside Markdown, table cells included."""
-    return _MARKDOWN.sub(r"\\\1", line(text, limit).replace("&", "&amp;").replace("<", "&lt;"))
+    return _MARKDOWN.sub(r"\\\g<0>", line(text, limit)).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def fence(text: str, language: str = "text", limit: int = 1500) -> str:
