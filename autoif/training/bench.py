@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -40,11 +40,13 @@ WORDS = [
 
 
 class Figures(msgspec.Struct, kw_only=True):
-    """Medians of an arm: tokens a second of wall time and of CPU time (all threads), and seconds a step."""
+    """Medians of an arm: tokens a second of wall time and of CPU time (all threads), seconds a step, and the peak of
+    resident memory in GB of 10⁹ bytes."""
 
     tokens_per_second: float
     tokens_per_cpu_second: float
     step_seconds: float
+    peak_gb: float
     losses: list[float]
 
 
@@ -141,7 +143,7 @@ def measure(arm: str, job: Job) -> Figures:
     )
     assert child.stdout is not None
     events = [
-        (line[len(EVENT) :].strip(), time.monotonic(), _cpu_seconds(child.pid))
+        Event(line[len(EVENT) :].strip(), time.monotonic(), _cpu_seconds(child.pid), _peak_gb(child.pid))
         for line in child.stdout
         if line.startswith(EVENT)
     ]
@@ -150,25 +152,35 @@ def measure(arm: str, job: Job) -> Figures:
     return figures(job, events)
 
 
-def figures(job: Job, events: list[tuple[str, float, float]]) -> Figures:
-    """From (event, wall, CPU) to the arm's figures."""
+class Event(NamedTuple):
+    """What a child said, and the wall time, its CPU time and its peak memory then."""
+
+    text: str
+    wall: float
+    cpu: float
+    peak_gb: float
+
+
+def figures(job: Job, events: list[Event]) -> Figures:
+    """From a child's events to the arm's figures."""
     from autoif.training.chat import load_chat
     from autoif.training.data import load_data
 
     data = load_data(job, load_chat(Path(job.start)))
-    steps = [e for e in events if e[0].startswith("step ")]
-    pairs = list(pairwise(steps))
-    marks = {name: (wall, cpu) for name, wall, cpu in events if name in ("reference", "ready")}
-    wall, cpu = (statistics.median(b[i] - a[i] for a, b in pairs) for i in (1, 2))
+    steps = [event for event in events if event.text.startswith("step ")]
+    wall = statistics.median(b.wall - a.wall for a, b in pairwise(steps))
+    cpu = statistics.median(b.cpu - a.cpu for a, b in pairwise(steps))
+    marks = {event.text: event for event in events}
     if "reference" in marks:
-        wall += (marks["ready"][0] - marks["reference"][0]) / len(steps)
-        cpu += (marks["ready"][1] - marks["reference"][1]) / len(steps)
+        wall += (marks["ready"].wall - marks["reference"].wall) / len(steps)
+        cpu += (marks["ready"].cpu - marks["reference"].cpu) / len(steps)
     tokens = sum(data.lengths) / len(data.ids) * job.training.global_batch_size
-    losses = [float(e[0].rpartition(" ")[2]) for e in steps]
+    losses = [float(event.text.rpartition(" ")[2]) for event in steps]
     return Figures(
         tokens_per_second=round(tokens / wall, 1),
         tokens_per_cpu_second=round(tokens / cpu, 1),
         step_seconds=round(wall, 3),
+        peak_gb=round(steps[-1].peak_gb, 2),
         losses=losses,
     )
 
@@ -179,15 +191,22 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def _peak_gb(pid: int) -> float:
+    """Peak resident memory of a living process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e9
+
+
 def table(results: dict[str, dict[str, Figures]]) -> str:
     """Markdown, ratios to ours."""
-    lines = ["| algorithm | arm | tokens/s | ours | tokens/CPU-s | ours | first, last loss |", "|" + "---|" * 7]
+    lines = ["| algorithm | arm | tokens/s | ours | tokens/CPU-s | ours | peak GB | losses |", "|" + "---|" * 8]
     for algorithm, arms in results.items():
         ours = arms["ours"]
         for name, f in arms.items():
             wall = f"{f.tokens_per_second} | {ours.tokens_per_second / f.tokens_per_second:.2f}×"
             cpu = f"{f.tokens_per_cpu_second} | {ours.tokens_per_cpu_second / f.tokens_per_cpu_second:.2f}×"
-            lines.append(f"| {algorithm} | {name} | {wall} | {cpu} | {f.losses[0]:.3f}, {f.losses[-1]:.3f} |")
+            losses = f"{f.losses[0]:.3f}, {f.losses[-1]:.3f}"
+            lines.append(f"| {algorithm} | {name} | {wall} | {cpu} | {f.peak_gb} | {losses} |")
     return "\n".join(lines)
 
 
@@ -200,7 +219,7 @@ def _ours(job: Job) -> None:
 def _trl(job: Job, tuned: bool = False) -> None:
     """TRL's trainer on the same rows. Its defaults stay, but for what would change the arithmetic."""
     import torch
-    import trl
+    import trl  # type: ignore[import-not-found]
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 

@@ -191,7 +191,7 @@ def about(job: Job, data: Data, plan: Plan) -> dict[str, Any]:
 def peak_memory_gb() -> float:
     """Peak of this process: device memory on a GPU, else resident memory. GB of 10⁹ bytes."""
     if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e9
+        return float(torch.cuda.max_memory_allocated()) / 1e9
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
