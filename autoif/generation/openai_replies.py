@@ -6,6 +6,8 @@ import email.utils
 import time
 from typing import Any
 
+import msgspec
+
 from autoif.generation.base import Answer, Completion, Failure, Request
 from autoif.records import digest
 
@@ -22,6 +24,28 @@ class Transient(Exception):
     def __init__(self, why: str, after: float | None = None) -> None:
         super().__init__(why)
         self.after = after
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
+
+
+class _Reply(msgspec.Struct):
+    """As much of a chat completion as is read; servers add fields of their own."""
+
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
 
 
 def request_body(request: Request, model: str, *, schema: bool, length_field: str) -> dict[str, Any]:
@@ -48,21 +72,24 @@ def sample_seed(request: Request) -> int:
     return int(digest(str(request.seed), str(request.index), size=8), 16) & 0x7FFFFFFF
 
 
-def read(reply: Any) -> Answer:
-    """A chat completion as an answer. Raises :class:`Transient` when there is none in it."""
-    choices = getattr(reply, "choices", None)
-    if not choices or choices[0].message is None:
+def read(reply: object) -> Answer:
+    """A chat completion's JSON as an answer. Raises :class:`Transient` when there is none in it."""
+    try:
+        found = msgspec.convert(reply, _Reply)
+    except msgspec.ValidationError as error:
+        raise Transient(f"unreadable reply: {error}") from None
+    if not found.choices:
         raise Transient("reply without choices")
-    choice, usage = choices[0], getattr(reply, "usage", None)
+    choice, usage = found.choices[0], found.usage or _Usage()
     if choice.finish_reason == "content_filter":
         return Failure(reason="content_filter")
-    if choice.message.content is None and getattr(choice.message, "refusal", None):
-        return Failure(reason="refusal", detail=str(choice.message.refusal)[:200])
+    if choice.message.content is None and choice.message.refusal:
+        return Failure(reason="refusal", detail=choice.message.refusal[:200])
     return Completion(
         text=choice.message.content or "",
         finish="length" if choice.finish_reason == "length" else "stop",
-        prompt_tokens=getattr(usage, "prompt_tokens", 0) or 0,
-        completion_tokens=getattr(usage, "completion_tokens", 0) or 0,
+        prompt_tokens=usage.prompt_tokens or 0,
+        completion_tokens=usage.completion_tokens or 0,
     )
 
 
