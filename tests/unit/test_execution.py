@@ -19,6 +19,7 @@ from autoif.execution import ExecutionConfig, ExecutionEngine, Job, JobResult
 ROOT = Path(__file__).parents[2]
 QUICK = ExecutionConfig(workers=2, cpu_seconds=0.2, wall_seconds=0.4, memory_mb=64, kills_per_function=2)
 LONGER_THAN_THREE = "def evaluate(response):\n    return len(response) > 3\n"
+DEEP = "def evaluate(r):\n    return down(980 + len(r)) == 0\ndef down(n):\n    return n if n == 0 else down(n - 1)\n"
 ENDLESS = "def evaluate(response):\n    while response == 'loop':\n        pass\n    return True\n"
 
 
@@ -84,7 +85,7 @@ def test_details_are_short_and_the_same_in_every_run(engine: ExecutionEngine) ->
     [
         "import re\nPATTERN = re.compile('b+')\ndef helper(t):\n    return PATTERN.search(t)\n"
         "def evaluate(response):\n    return helper(response) is not None\n",
-        "LIMIT = 1\ndef evaluate(response):\n    return inner(response) >= LIMIT\ndef inner(t):\n    return t.count('b')\n",
+        "LIMIT = 1\ndef evaluate(text):\n    return inner(text) >= LIMIT\ndef inner(t):\n    return t.count('b')\n",
         "from dataclasses import dataclass\n@dataclass\nclass Box:\n    text: 'str'\n"
         "def evaluate(response):\n    return 'b' in Box(response).text\n",
         "import sys\nevaluate = lambda response: 'b' in response and __name__ in sys.modules\n",
@@ -150,8 +151,8 @@ def mixed_jobs() -> list[Job]:
         "def evaluate(r):\n    raise KeyError(r)\n",
         "def evaluate(r):\n    while r.startswith('1'):\n        pass\n    return None\n",
         "seen = []\ndef evaluate(r):\n    seen.append(r)\n    return len(seen) == 2\n",
-        "def evaluate(r):\n    def down(n):\n        return n if n == 0 else down(n - 1)\n    return down(980 + len(r)) == 0\n",
-        "import os\ndef evaluate(r):\n    def down(n):\n        return n if n == 0 else down(n - 1)\n    return down(980 + len(r)) == 0\n",
+        DEEP,
+        "import os\n" + DEEP,
         "nonsense(",
     ]
     return [Job(source, shared) for source in sources * 7]
@@ -178,9 +179,9 @@ def test_a_run_reads_ahead_only_so_far(engine: ExecutionEngine) -> None:
             yield Job(LONGER_THAN_THREE, ("abcd",))
 
     run = engine.run(endless())
-    for at in range(3000):
+    for at in range(6000):
         next(run)
-        assert read - at < 1000
+        assert read - at < 2000
     run.close()
 
 
@@ -200,9 +201,12 @@ def test_runs_can_be_nested_and_come_from_threads(engine: ExecutionEngine) -> No
 
 
 def test_an_exception_in_the_consumer_leaves_the_engine_usable(engine: ExecutionEngine) -> None:
-    with pytest.raises(RuntimeError, match="consumer"):
-        for _ in engine.run([Job(LONGER_THAN_THREE, ("abcd",))] * 100 + [Job(ENDLESS, ("loop",) * 9)] * 100):
+    def consume() -> None:
+        for _ in engine.run([Job(LONGER_THAN_THREE, ("abcd",))] * 200 + [Job(ENDLESS, ("loop",) * 9)] * 200):
             raise RuntimeError("consumer")  # by now the workers are busy with what never ends
+
+    with pytest.raises(RuntimeError, match="consumer"):
+        consume()
     assert outcomes(engine, LONGER_THAN_THREE, "abcd") == ["true"]
 
 

@@ -16,7 +16,7 @@ def results(lane: str, inputs: list[str]) -> list[JobResult]:
 
 
 def test_shared_and_own_processes_agree_on_fifty_thousand_calls() -> None:
-    inputs = material.answers(800)
+    inputs = material.answers(800, (1, 40))
     shared, own = results("shared", inputs), results("own", inputs)
     assert sum(len(result.outcomes) for result in shared) >= 50_000
     assert shared == own
@@ -25,11 +25,11 @@ def test_shared_and_own_processes_agree_on_fifty_thousand_calls() -> None:
 
 
 def test_a_process_for_each_call_agrees() -> None:
-    inputs = material.answers(8, seed=1)
+    inputs = material.answers(8, (5, 60), seed=1)
     assert results("each", inputs) == results("shared", inputs)
 
 
 @pytest.mark.slow
 def test_a_process_for_each_call_agrees_on_fifty_thousand_calls() -> None:
-    inputs = material.answers(800)
+    inputs = material.answers(800, (1, 40))
     assert results("each", inputs) == results("shared", inputs)

@@ -58,7 +58,7 @@ def test_what_could_reach_another_function_is_refused(source: str) -> None:
 
 def test_what_models_mostly_write_passes() -> None:
     verdicts = [purity.refusal(ast.parse(source)) for source in material.functions()]
-    assert sorted(filter(None, verdicts)) == ["ClassDef", "Yield"]
+    assert sorted(filter(None, verdicts)) == ["ClassDef"]
     assert len(verdicts) >= 60
 
 

@@ -97,14 +97,14 @@ def _ways(scale: float, level: int, workers: int) -> list[Way]:
     return ways
 
 
-def run(repeats: int, scale: float) -> dict[str, object]:
+def run(repeats: int, scale: float, words: tuple[int, int] = material.CASE_WORDS) -> dict[str, object]:
     """Measure everything. Returns plain values: ratios, then rates by inputs per function, then the circumstances."""
     with patterns.engine(1, 4) as engine:
         isolation = engine.isolation
     functions, workers = material.functions(), len(os.sched_getaffinity(0))
     ratios, rates = {}, {}
     for size in _SIZES:
-        inputs = material.answers(size)
+        inputs = material.answers(size, words)
         ways = {way.name: way for way in _ways(scale, isolation.level, workers)}
         for _ in range(repeats):
             for way in ways.values():
@@ -124,6 +124,7 @@ def run(repeats: int, scale: float) -> dict[str, object]:
         "rates": rates,
         "isolation": str(isolation),
         "functions": len(functions),
+        "words_per_input": list(words),
         "cores": workers,
         "load_average": os.getloadavg()[0],
         "python": sys.version.split()[0],
@@ -137,8 +138,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--repeats", type=int, default=3, help="rounds (default 3)")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the calls of a full round (default 1)")
+    parser.add_argument("--words", type=int, nargs=2, default=material.CASE_WORDS, metavar=("LOW", "HIGH"))
     options = parser.parse_args()
-    result = run(options.repeats, options.scale)
+    result = run(options.repeats, options.scale, tuple(options.words))
     if options.json:
         print(json.dumps(result, indent=1))
         return

@@ -20,19 +20,24 @@ def functions() -> list[str]:
     return text.split(_SEPARATOR)
 
 
-def answers(count: int, seed: int = 0) -> list[str]:
-    """``count`` answers of 5 to 40 words: prose, lists, headings, numbers, some JSON; the same for the same seed."""
+CASE_WORDS = (2, 20)
+"""Length of an answer in a test case, as the cases are that the method's authors publish."""
+
+
+def answers(count: int, words: tuple[int, int] = CASE_WORDS, seed: int = 0) -> list[str]:
+    """``count`` answers: prose, lists, headings, numbers, some JSON; the same for the same seed.
+
+    ``words``: fewest and most of one answer.
+    """
     chance = random.Random(seed)
-    return [_answer(chance) for _ in range(count)]
+    return [_answer(chance, chance.randint(*words)) for _ in range(count)]
 
 
-def _answer(chance: random.Random) -> str:
+def _answer(chance: random.Random, length: int) -> str:
     kind = chance.random()
     if kind < 0.05:
         return '{"answer": ' + str(chance.randrange(1000)) + ', "words": ["' + chance.choice(_WORDS) + '"]}'
-    words = [
-        chance.choice(_WORDS) + chance.choice(_MARKS) * (chance.random() < 0.2) for _ in range(chance.randint(5, 40))
-    ]
+    words = [chance.choice(_WORDS) + chance.choice(_MARKS) * (chance.random() < 0.2) for _ in range(length)]
     if kind < 0.15:
         words = [word.upper() if chance.random() < 0.3 else word for word in words]
     lines = [" ".join(words[at : at + 12]).capitalize() for at in range(0, len(words), 12)]

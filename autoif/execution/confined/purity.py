@@ -7,9 +7,9 @@ or misbehaves, runs in a process of its own.
 
 Allowed are: the node types below; names that the source itself binds, and pure builtins; attributes in one list, none
 of which changes or leads to shared state (``append`` is in it, ``kwlist`` is not); imports of pure members of pure
-modules. Refused are among others: classes (``__del__`` runs later), decorators, generators (their ``finally`` does,
-too), attribute assignment, ``global``, every dunder, ``getattr``, ``eval``, ``open``, ``type`` (it makes classes),
-``random`` (shared state).
+modules. Refused are among others: classes (``__del__`` runs later), decorators, generators beside a ``try`` (their
+``finally`` runs later, too), attribute assignment, ``global``, every dunder, ``getattr``, ``eval``, ``open``, ``type``
+(it makes classes), ``random`` (shared state).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NODES = frozenset(
     getattr(ast, name)
     for name in _words(
         "Module Expr Return Assign AugAssign AnnAssign Delete For While If Try Raise Assert Pass Break Continue "
-        "FunctionDef Lambda arguments arg keyword ExceptHandler Import ImportFrom alias Nonlocal "
+        "FunctionDef Yield YieldFrom Lambda arguments arg keyword ExceptHandler Import ImportFrom alias Nonlocal "
         "BoolOp NamedExpr BinOp UnaryOp IfExp Dict Set ListComp SetComp DictComp GeneratorExp comprehension Compare "
         "Call FormattedValue JoinedStr Constant Attribute Subscript Starred Name List Tuple Slice "
         "Load Store Del And Or Add Sub Mult MatMult Div Mod Pow LShift RShift BitOr BitXor BitAnd FloorDiv "
@@ -93,9 +93,11 @@ def refusal(tree: ast.Module) -> str | None:
     """Why ``tree`` must run alone, or None when it may share a process. Never raises; linear in the tree."""
     bound: set[str] = set()
     loaded: set[str] = set()
+    kinds: set[type] = set()
     node: Any
     for node in ast.walk(tree):
         kind = type(node)
+        kinds.add(kind)
         if kind is ast.Name:
             (loaded if type(node.ctx) is ast.Load else bound).add(node.id)
         elif kind is ast.Attribute:
@@ -117,6 +119,8 @@ def refusal(tree: ast.Module) -> str | None:
             if foreign := _foreign(node):
                 return f"import {foreign}"
             bound.update(alias.asname or alias.name for alias in node.names)
+    if ast.Try in kinds and not kinds.isdisjoint((ast.Yield, ast.YieldFrom)):
+        return "generator beside try"
     unknown = next((name for name in loaded if name not in bound and name not in _BUILTINS), None)
     unknown = unknown or next((name for name in bound if name.startswith("__")), None)
     return f"name {unknown}" if unknown else None
