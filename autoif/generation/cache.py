@@ -271,6 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "list":
                 for identity, calls in cache.engines().items():
                     print(f"{calls:>9}  {identity}")
+                print(f"{cache.size_bytes() / 2**20:8.1f} MiB in {path}")
             case "export":
                 engine = options.engine or _only(cache)
                 header = {"engine": engine, **dict(field.split("=", 1) for field in options.header)}
