@@ -194,8 +194,12 @@ def aggregate(version: Version, items: Iterable[EvaluationItem], seed: int = 0) 
     won: dict[str, list[float]] = {}
     asked: dict[str, int] = {}
     judges: set[str] = set()
+    seen: set[str] = set()
     model = ""
     for item in items:
+        if item.id in seen:
+            raise DataError(f"{version.name}: item {item.id} is there twice (of {model} and {item.model})")
+        seen.add(item.id)
         category = item.labels[0]
         won.setdefault(category, []).extend(item.parts.get(_metric(version, category), ()))
         asked[category] = asked.get(category, 0) + 1

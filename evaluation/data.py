@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,19 +85,26 @@ def sha256(path: Path) -> str:
 def read_jsonl(path: Path, *fields: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows of a JSONL file (gzipped when so named) with their line numbers, each checked to be an object with
     ``fields``. Raises :class:`DataError` naming file and line."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{path}:{number}: not JSON: {error}") from None
-            if not isinstance(row, dict):
-                raise DataError(f"{path}:{number}: not a JSON object")
-            if absent := [name for name in fields if name not in row]:
-                raise DataError(f"{path}:{number}: has no {' and no '.join(absent)}")
-            yield number, row
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}:{number}: not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}:{number}: not a JSON object")
+        if absent := [name for name in fields if name not in row]:
+            raise DataError(f"{path}:{number}: has no {' and no '.join(absent)}")
+        yield number, row
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
+            yield from lines
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"cannot read {path}: {error}") from None
 
 
 def _origin(source: Source) -> str:

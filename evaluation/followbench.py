@@ -195,7 +195,10 @@ def aggregate(items: Iterable[EvaluationItem], seed: int = 0) -> list[Result]:
     model, judges, total = "", set(), 0
     for item in items:
         category, example, level = item.id.split("/")
-        groups[category].setdefault(example, {})[int(level)] = item
+        levels = groups[category].setdefault(example, {})
+        if int(level) in levels:
+            raise DataError(f"FollowBench: item {item.id} is there twice (of {model} and {item.model})")
+        levels[int(level)] = item
         model, total = item.model, total + 1
         judges |= {item.judge} if item.judge else set()
     whole = {

@@ -115,6 +115,8 @@ def score(
 
     def jobs() -> Iterator[Job]:
         for problem, completions in completed:
+            if not completions:
+                raise DataError(f"{problem.id} has no sample")
             waiting.append((problem, completions))
             for code in completions:
                 yield Job(program(problem, code), [""])

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +30,18 @@ BENCHMARK = "ifeval"
 PROMPT_METRICS = ("prompt_level_strict_acc", "prompt_level_loose_acc")
 INSTRUCTION_METRICS = ("inst_level_strict_acc", "inst_level_loose_acc")
 _PUNKT = Path("tokenizers") / "punkt_tab"
+_PACKAGES = ("lm_eval", "datasets", "nltk", "langdetect", "immutabledict")
 
 
 def questions(path: Path) -> list[Question]:
     """The benchmark's prompts in order. Raises :class:`DataError` for a file that isn't IFEval's."""
-    rows = read_jsonl(path, "key", "prompt", "instruction_id_list", "kwargs")
-    found = [Question(str(row["key"]), row["prompt"]) for _, row in rows]
+    found = []
+    for line, row in read_jsonl(path, "key", "prompt", "instruction_id_list", "kwargs"):
+        if len(row["instruction_id_list"]) != len(row["kwargs"]):
+            raise DataError(
+                f"{path}:{line}: {len(row['kwargs'])} kwargs for {len(row['instruction_id_list'])} instructions"
+            )
+        found.append(Question(str(row["key"]), row["prompt"]))
     if len({question.id for question in found}) < len(found) or not found:
         raise DataError(f"{path} is no {IFEVAL.benchmark} file: it has {'equal keys' if found else 'no rows'}")
     return found
@@ -94,13 +102,12 @@ def prepare(data_dir: str | None) -> None:
         known = os.environ.get("NLTK_DATA", "")
         if str(folder) not in known.split(os.pathsep):
             os.environ["NLTK_DATA"] = os.pathsep.join(filter(None, [str(folder), known]))
-    try:
-        import nltk
-        from lm_eval.evaluator import evaluate as _  # noqa: F401
+    if package := package_missing():
+        raise MissingExtraError(package.split()[0], "eval")
+    import nltk
 
-        from evaluation.lm_bridge import quiet
-    except ImportError as error:
-        raise MissingExtraError(f"{error.name} (needed by IFEval)", "eval") from None
+    from evaluation.lm_bridge import quiet
+
     for listed in filter(None, os.environ.get("NLTK_DATA", "").split(os.pathsep)):
         if listed not in nltk.data.path:
             nltk.data.path.insert(0, listed)
@@ -116,11 +123,18 @@ def prepare(data_dir: str | None) -> None:
         ) from None
 
 
+def package_missing() -> str | None:
+    """Which Python package the checkers lack, and what to do, or None; imports nothing."""
+    absent = next((name for name in _PACKAGES if find_spec(name) is None), None)
+    return f"{absent} is not installed: pip install 'autoif[eval]'" if absent else None
+
+
 def punkt_missing(data_dir: str | None) -> str | None:
     """Why the checkers can't run without a network, or None; imports nothing."""
     folders = [Path(data_dir).expanduser() / "nltk_data"] if data_dir is not None else []
     folders += [Path(folder) for folder in os.environ.get("NLTK_DATA", "").split(os.pathsep) if folder]
-    folders += [Path("~/nltk_data").expanduser(), Path("/usr/share/nltk_data"), Path("/usr/local/share/nltk_data")]
+    roots = ("~", sys.prefix, f"{sys.prefix}/share", "/usr/share", "/usr/local/share", "/usr/lib", "/usr/local/lib")
+    folders += [Path(root).expanduser() / "nltk_data" for root in roots]
     if any((folder / _PUNKT).is_dir() for folder in folders):
         return None
     return f"NLTK's punkt_tab is missing (looked for {folders[0] / _PUNKT})"
@@ -129,8 +143,11 @@ def punkt_missing(data_dir: str | None) -> str | None:
 def dataset(path: str, chosen: list[int] | None = None, **_: Any) -> dict[str, Dataset]:
     """lm-eval's ``custom_dataset`` hook: the rows at the places ``chosen`` (null: all) of the file at ``path``."""
     from datasets import Dataset
+    from lm_eval.tasks.ifeval.instructions_registry import INSTRUCTION_DICT
 
     rows = [row for _, row in read_jsonl(Path(path), "key", "prompt", "instruction_id_list", "kwargs")]
+    if unknown := {name for row in rows for name in row["instruction_id_list"]} - set(INSTRUCTION_DICT):
+        raise DataError(f"{path}: IFEval's checkers do not know the instruction {sorted(unknown)[0]}")
     return {"test": Dataset.from_list(rows if chosen is None else [rows[index] for index in chosen])}
 
 

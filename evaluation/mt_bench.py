@@ -65,8 +65,8 @@ def load(data_dir: str | Path) -> list[Item]:
     """The questions with their reference answers, from ``mt_bench/`` under ``data_dir``. Raises :class:`DataError`."""
     folder = Path(data_dir) / "mt_bench"
     references = {}
-    for _, row in read_jsonl(_file(folder / "reference_answer_gpt-4.jsonl"), "question_id", "choices"):
-        references[str(row["question_id"])] = tuple(row["choices"][0]["turns"])
+    for line, row in read_jsonl(_file(folder / "reference_answer_gpt-4.jsonl"), "question_id", "choices"):
+        references[str(row["question_id"])] = _turns(row, f"{folder}/reference_answer_gpt-4.jsonl:{line}")
     items = []
     for line, row in read_jsonl(_file(folder / "question.jsonl"), "question_id", "category", "turns"):
         id, category = str(row["question_id"]), row["category"]
@@ -117,8 +117,7 @@ def read_answers(path: Path, items: Sequence[Item]) -> dict[str, tuple[str, ...]
     found: dict[str, tuple[str, ...]] = {}
     alignment = Alignment(str(path))
     for line, row in read_jsonl(path, "question_id", "choices"):
-        id = str(row["question_id"])
-        turns = tuple(turn or "" for turn in row["choices"][0]["turns"])
+        id, turns = str(row["question_id"]), _turns(row, f"{path}:{line}")
         if len(turns) != TURNS:
             raise DataError(f"{path}:{line}: question {id} has {len(turns)} answers to {TURNS} turns")
         if id not in known or id in found:
@@ -236,6 +235,13 @@ def _scored(
 def _fill(template: str, fields: dict[str, str]) -> str:
     """The template with its fields; braces inside answers stay as they are."""
     return re.sub(r"\{(\w+)\}", lambda found: fields.get(found[1], found[0]), template)
+
+
+def _turns(row: dict[str, Any], where: str) -> tuple[str, ...]:
+    try:
+        return tuple(turn or "" for turn in row["choices"][0]["turns"])
+    except (IndexError, KeyError, TypeError):
+        raise DataError(f"{where}: has no choices[0].turns") from None
 
 
 def _file(path: Path) -> Path:

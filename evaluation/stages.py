@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any
 
 from autoif.config import NOT_IDENTITY, EvaluationConfig
@@ -70,7 +69,7 @@ def available(config: EvaluationConfig) -> dict[str, str | None]:
     if config.only_with_data and reasons[ifeval.BENCHMARK] is None:
         reasons[ifeval.BENCHMARK] = (
             data.missing(data.IFEVAL, config.data_dir)
-            or (None if find_spec("lm_eval") else "lm-eval is not installed: pip install 'autoif[eval]'")
+            or ifeval.package_missing()
             or ifeval.punkt_missing(config.data_dir)
         )
     return reasons
@@ -103,7 +102,6 @@ def answer_ifeval(context: Context, *model: Rows[Any]) -> Iterator[EvaluationIte
             model=config.model,
             limit=config.limit,
             max_tokens=config.max_tokens,
-            seed=context.seed,
             facts=context.facts,
         )
     finally:

@@ -226,6 +226,8 @@ def test_groups_without_every_level_are_left_out_and_no_group_is_an_error():
     assert {r.metric: r.value for r in results}["csl/style"] == 5.0
     with pytest.raises(DataError, match="no group has an item at every level"):
         followbench.aggregate(items[:3])
+    with pytest.raises(DataError, match=r"item .* is there twice"):
+        followbench.aggregate([*items, items[0]])
 
 
 published = pytest.mark.skipif(

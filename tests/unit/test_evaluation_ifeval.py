@@ -171,6 +171,16 @@ def test_a_file_that_is_not_ifeval_is_named(tmp_path):
         ifeval.questions(path)
 
 
+def test_instructions_that_the_checkers_do_not_know_are_named(data_dir):
+    row = {"key": 9, "prompt": "p", "instruction_id_list": ["count:word_count_range"], "kwargs": [{}]}
+    (data_dir / IFEVAL.file).write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match="do not know the instruction count:word_count_range"):
+        evaluated(data_dir, Scripted({"p": "x"}))
+    (data_dir / IFEVAL.file).write_text(json.dumps({**row, "kwargs": []}) + "\n")
+    with pytest.raises(DataError, match=r":1: 0 kwargs for 1 instructions"):
+        ifeval.questions(data_dir / IFEVAL.file)
+
+
 published = pytest.mark.skipif(
     "AUTOIF_DATA_DIR" not in os.environ, reason="AUTOIF_DATA_DIR is not set: the published prompts are not at hand"
 )
