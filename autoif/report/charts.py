@@ -150,7 +150,7 @@ def _curve(segment: Sequence[Point], series: Series, px: Scale, py: Scale) -> It
         yield line("raw", ys)
     if len(segment) > 1:
         yield line("curve", smooth(ys, max(3, len(ys) // 12)) if averaged else ys)
-    if len(segment) < SMOOTH_FROM and series.noisy:
+    if len(segment) == 1 or (len(segment) < SMOOTH_FROM and series.noisy):
         for x, y in segment:
             yield f'<circle class="dot {series.tone}" cx="{px(x):.1f}" cy="{py(y):.1f}" r="2.4"/>'
 

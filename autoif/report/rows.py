@@ -22,7 +22,7 @@ from autoif.records import (
 )
 from autoif.report.page import labelled, tag, text_block
 from autoif.report.select import Row, spread
-from autoif.report.text import count, escape
+from autoif.report.text import escape, plural
 
 FUNCTIONS_SHOWN, CASES_SHOWN, RESPONSES_SHOWN = 2, 4, 4
 CASE_CHARS = 160
@@ -55,7 +55,7 @@ def _body(row: Row) -> str:
         case Query():
             return text_block(row.text, "plain") + tag(row.source)
         case Prompt():
-            return text_block(row.text) + tag(_plural(len(row.functions), "function"))
+            return text_block(row.text) + tag(plural(len(row.functions), "function"))
         case Reply():
             return labelled(f"reply {row.index}", text_block(row.text))
         case Response():
@@ -72,12 +72,8 @@ def _body(row: Row) -> str:
             return text_block(msgspec.json.format(msgspec.json.encode(row)).decode(), "code")
 
 
-def _plural(number: int, noun: str) -> str:
-    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
-
-
 def _more(total: int, shown: int, noun: str) -> str:
-    return f'<p class="small">and {_plural(total - shown, f"more {noun}")}</p>' if total > shown else ""
+    return f'<p class="small">and {plural(total - shown, f"more {noun}")}</p>' if total > shown else ""
 
 
 def _accuracy(value: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from autoif.report.charts import Chart, Series, chart
 from autoif.report.collect import Report, Training
 from autoif.report.page import section
-from autoif.report.text import count, escape, number
+from autoif.report.text import count, escape, number, plural
 
 CHARTS_SHOWN = 12
 TOGETHER = {"chosen_reward": "rewards", "rejected_reward": "rewards"}
@@ -28,7 +28,7 @@ def training(report: Report) -> str:
 def _effort(trainings: list[Training]) -> str:
     """Steps, tokens, speed and memory in one line; speeds of several iterations are averaged over their tokens."""
     steps, tokens = sum(t.steps for t in trainings), sum(t.tokens for t in trainings)
-    said = [f"{count(steps)} optimizer steps"]
+    said = [plural(steps, "optimizer step")]
     if len(trainings) > 1:
         said.append(f"{len(trainings)} iterations")
     if tokens:

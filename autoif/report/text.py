@@ -11,7 +11,7 @@ import re
 
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and newline, DEL, C1
-    "\u061c\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\uffff"  # direction overrides, isolates, specials
+    "\u061c\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb\ufffe\uffff"  # direction overrides, isolates, specials
     "\ud800-\udfff\U000e0000-\U000e0fff]"  # lone surrogates, tag characters
 )
 _TICKS = re.compile(r"`+")
@@ -58,6 +58,11 @@ def fence(text: str, language: str = "text", limit: int = 1500) -> str:
 def count(number: int) -> str:
     """12345 → 12,345."""
     return f"{number:,}"
+
+
+def plural(number: int, noun: str) -> str:
+    """1 step, 2 steps."""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def percent(share: float, digits: int = 1) -> str:
