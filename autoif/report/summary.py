@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -57,8 +58,9 @@ def supervisor(report: Report) -> str:
         return report.config.supervisor.model
     for stage in report.stages:
         engines = stage.manifest.key.get("engines", {}) if stage.manifest else {}
-        if engines.get("supervisor"):
-            return str(engines["supervisor"])
+        if found := str(engines.get("supervisor") or ""):
+            replayed = RECORDED.fullmatch(found)
+            return f"{replayed[1]} (recorded)" if replayed else found
     return "an unnamed supervisor"
 
 
@@ -73,6 +75,8 @@ PHRASES = {
 """Metrics inside a sentence."""
 
 
+RECORDED = re.compile(r"recorded:(.+)#[0-9a-f]+")
+"""Identity of a recording: the model that answered, and the file's content."""
 TESTS = {"mcnemar": "McNemar"}
 
 

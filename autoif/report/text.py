@@ -89,7 +89,9 @@ def number(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """3.2 s, 4 min 10 s, 2 h 05 min."""
+    """25 ms, 3.2 s, 4 min 10 s, 2 h 05 min."""
+    if seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -73,6 +73,7 @@ def test_clip_says_how_much_is_left_out() -> None:
         (number(5e-7), "5e-7"),
         (number(12345.6), "12,346"),
         (number(-2.5e6), "-2.5e6"),
+        (duration(0.0254), "25 ms"),
         (duration(3.24), "3.2 s"),
         (duration(59.7), "60 s"),
         (duration(250), "4 min 10 s"),
