@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import metadata
 from pathlib import Path
 
@@ -119,16 +120,9 @@ def _template(text: str) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars from the library while a model is converted."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
+    """Swallow what libraries print while a model is converted: bars that ignore terminals, remarks on accelerators."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _once(config: ModelConfig, cache: Path, make: object, *sources: Path) -> Path:
