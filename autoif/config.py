@@ -89,6 +89,16 @@ class NliJudge(Enum):
     supervisor = "supervisor"
 
 
+class Start(Enum):
+    """What synthesis starts from: seed instructions, or a file of the authors' scripts, by its name there."""
+
+    seeds = "seeds"
+    eval_func_rft = "eval_func_rft"
+    cross_validation = "cross_validation"
+    back_trans = "back_trans"
+    query_rft = "query_rft"
+
+
 class QuerySource(Enum):
     """Where user queries come from."""
 
@@ -229,6 +239,14 @@ class VllmServerSupervisor(LocalSupervisor):
 
 
 @dataclass(kw_only=True, slots=True)
+class StartConfig:
+    """Where synthesis begins. ``path``: the file, unless it begins with the seeds; stages before it are left out."""
+
+    kind: Start = Start.seeds
+    path: str | None = field(default=None, metadata=NOT_IDENTITY)
+
+
+@dataclass(kw_only=True, slots=True)
 class SelfInstructConfig:
     """Augment the seeds (paper §3.1: K = 100 rewrites of each).
 
@@ -362,6 +380,7 @@ class PipelineConfig:
     """Synthesis, stage by stage, in the order of the paper's figure 2."""
 
     name: str = "???"
+    start: StartConfig = field(default_factory=StartConfig)
     self_instruct: SelfInstructConfig = field(default_factory=SelfInstructConfig)
     write_verifiers: WriteVerifiersConfig = field(default_factory=WriteVerifiersConfig)
     cross_verify: CrossVerifyConfig = field(default_factory=CrossVerifyConfig)

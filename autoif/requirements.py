@@ -63,6 +63,9 @@ def _files(config: RunConfig) -> Iterator[Requirement]:
     seeds, queries, data = config.pipeline.self_instruct.seeds, config.pipeline.queries, config.evaluation.data_dir
     if seeds and not _exists(seeds):
         yield Requirement(f"the seed file {seeds} is missing: set pipeline.self_instruct.seeds")
+    start = config.pipeline.start.path
+    if start and not _exists(start):
+        yield Requirement(f"the file {start} to start from is missing: set pipeline.start.path")
     if queries.source is QuerySource.sharegpt and not queries.path:
         yield Requirement("pipeline.queries.path is not set: give a ShareGPT dump (JSON list or JSONL)")
     if queries.path and not _exists(queries.path):

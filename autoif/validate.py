@@ -19,6 +19,7 @@ from autoif.config import (
     QuerySource,
     RunConfig,
     Setting,
+    Start,
     Strategy,
     TrainingConfig,
 )
@@ -187,6 +188,12 @@ def _pipeline(config: RunConfig) -> Iterator[str]:
         )
     if unknown := set(pipeline.nli.drop) - _LABELS:
         yield f"pipeline.nli.drop: no label {', '.join(sorted(unknown))}; expected some of {', '.join(sorted(_LABELS))}"
+    start = pipeline.start
+    if (start.kind is Start.seeds) != (start.path is None):
+        yield (
+            f"pipeline.start.kind={start.kind.value} and pipeline.start.path={start.path}: "
+            "to start from a file of the authors' scripts give both, else neither"
+        )
     queries = pipeline.queries
     if queries.min_chars >= queries.max_chars:
         yield f"pipeline.queries: min_chars={queries.min_chars} must be below max_chars={queries.max_chars}"

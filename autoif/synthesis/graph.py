@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from autoif.config import NliJudge, RunConfig
+from autoif.config import NliJudge, RunConfig, Start
 from autoif.generation.factory import supervisor_identity
+from autoif.interchange import start
 from autoif.records import Answers, Instruction, Prompt, Query, SftExample, Verifier
 from autoif.stage import CHUNK, Stage
 from autoif.synthesis import (
@@ -57,10 +58,9 @@ def synthesis(config: RunConfig) -> Synthesis:
     return Synthesis(stages, verifiers[-1], pool, prompts, answers[-1], examples)
 
 
-def _verifiers(config: RunConfig) -> list[Stage]:
-    """Instruction level (§3.1): the last stage holds the verified instructions."""
+def _written(config: RunConfig) -> list[Stage]:
+    """From the seeds to functions and cases."""
     pipeline = config.pipeline
-    functions = pipeline.write_verifiers.samples
     supervisor = {"supervisor": supervisor_identity(config.supervisor)}
     seeds = {"seeds": queries.content_id(self_instruct.seeds_path(pipeline.self_instruct))}
     first = Stage(
@@ -73,20 +73,30 @@ def _verifiers(config: RunConfig) -> list[Stage]:
         seed=config.seed,
         estimate=partial(self_instruct.estimate, pipeline.self_instruct),
     )
+    written = Stage(
+        name="write_verifiers",
+        record=Verifier,
+        function=write_verifiers.write_verifiers,
+        config=pipeline.write_verifiers,
+        inputs=(first,),
+        texts=texts("write_verifier"),
+        engines=supervisor,
+        seed=config.seed,
+        chunk=CHUNK,
+        estimate=partial(write_verifiers.estimate, pipeline.write_verifiers),
+    )
+    return [first, written]
+
+
+def _verifiers(config: RunConfig) -> list[Stage]:
+    """Instruction level (§3.1): the last stage holds the verified instructions."""
+    pipeline, kind = config.pipeline, config.pipeline.start.kind
+    functions = pipeline.write_verifiers.samples
+    supervisor = {"supervisor": supervisor_identity(config.supervisor)}
     verifiers = partial(Stage, record=Verifier, seed=config.seed, chunk=CHUNK)
-    stages = [
-        first,
-        verifiers(
-            name="write_verifiers",
-            function=write_verifiers.write_verifiers,
-            config=pipeline.write_verifiers,
-            inputs=(first,),
-            texts=texts("write_verifier"),
-            engines=supervisor,
-            estimate=partial(write_verifiers.estimate, pipeline.write_verifiers),
-        ),
-    ]
-    if pipeline.cross_verify.enabled:
+    stages = _written(config) if kind is Start.seeds else [start.verifiers(config)]
+    behind = start.BEFORE[kind]
+    if pipeline.cross_verify.enabled and "cross_verify" not in behind:
         stages += [
             verifiers(
                 name="cross_verify",
@@ -97,8 +107,7 @@ def _verifiers(config: RunConfig) -> list[Stage]:
                 estimate=partial(cross_verify.estimate, functions),
             )
         ]
-    if pipeline.back_translate.enabled:
-        by_supervisor = pipeline.nli.judge is NliJudge.supervisor
+    if pipeline.back_translate.enabled and "back_translate" not in behind:
         stages += [
             verifiers(
                 name="back_translate",
@@ -110,6 +119,8 @@ def _verifiers(config: RunConfig) -> list[Stage]:
                 estimate=partial(back_translate.estimate, functions),
             )
         ]
+    if pipeline.back_translate.enabled and "nli_filter" not in behind:
+        by_supervisor = pipeline.nli.judge is NliJudge.supervisor
         stages += [
             verifiers(
                 name="nli_filter",
@@ -156,15 +167,18 @@ def _answers(config: RunConfig, prompts: Stage) -> list[Stage]:
     functions, samples = pipeline.write_verifiers.samples, pipeline.respond.samples
     supervisor = {"supervisor": supervisor_identity(config.supervisor)}
     answers = partial(Stage, record=Answers, seed=config.seed, chunk=CHUNK)
-    responses = answers(
-        name="respond",
-        function=respond.respond,
-        config=pipeline.respond,
-        inputs=(prompts,),
-        texts=texts("respond", "respond_brief"),
-        engines=supervisor,
-        estimate=partial(respond.estimate, samples),
-    )
+    if pipeline.start.kind is Start.query_rft:
+        responses = start.answers(config)
+    else:
+        responses = answers(
+            name="respond",
+            function=respond.respond,
+            config=pipeline.respond,
+            inputs=(prompts,),
+            texts=texts("respond", "respond_brief"),
+            engines=supervisor,
+            estimate=partial(respond.estimate, samples),
+        )
     verified = answers(
         name="verify_responses",
         function=verify_responses.verify_responses,

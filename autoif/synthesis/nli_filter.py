@@ -21,20 +21,27 @@ Pair = tuple[str, str]
 
 
 def nli_filter(context: Context, verifiers: Sequence[Verifier]) -> Iterator[Verifier | Reject]:
-    """Drop functions whose label is in ``drop`` (or unreadable), and instructions that have no function left."""
+    """Drop functions whose label is in ``drop`` (or unreadable), and instructions that have no function left.
+
+    In imported rows some functions were labelled before (their label stands) or never read back (they are kept: there
+    is nothing to judge).
+    """
     config: NliConfig = context.config
     pairs = [
         (verifier.instruction.text, function.back_translation or "")
         for verifier in verifiers
         for function in verifier.functions
+        if _unjudged(function)
     ]
     labels = iter(_labels(context, pairs))
     for verifier in verifiers:
         kept: list[Function] = []
         for function in verifier.functions:
-            label = next(labels)
+            label = next(labels) if _unjudged(function) else function.nli
             labelled = replace(function, nli=label)
-            if label is None:
+            if label is None and function.back_translation is None:
+                kept.append(function)
+            elif label is None:
                 yield Reject(replace(verifier, functions=(labelled,), cases=()), "nli_unreadable")
             elif label in config.drop:
                 detail = f"{function.back_translation}"
@@ -43,6 +50,10 @@ def nli_filter(context: Context, verifiers: Sequence[Verifier]) -> Iterator[Veri
                 kept.append(labelled)
         narrowed = replace(verifier, functions=tuple(kept))
         yield narrowed if kept else Reject(narrowed, "no_function_left")
+
+
+def _unjudged(function: Function) -> bool:
+    return function.back_translation is not None and function.nli is None
 
 
 def _labels(context: Context, pairs: Sequence[Pair]) -> Iterable[str | None]:

@@ -1,6 +1,7 @@
 """Other programs' files: every format of the authors' scripts both ways, training sets as their readers want them."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -8,11 +9,28 @@ from hypothesis import strategies as st
 from scripted import context, reasons, split
 
 from autoif import jsonrows
-from autoif.config import CrossVerifyConfig, ExportFormat, PromptOrder, VerifyResponsesConfig
-from autoif.errors import DataError
+from autoif.border import load
+from autoif.config import (
+    CrossVerifyConfig,
+    ExportFormat,
+    ModelConfig,
+    NliConfig,
+    NliJudge,
+    OfflineDpoAlgorithm,
+    OpenAISupervisor,
+    PromptOrder,
+    QuerySource,
+    RunConfig,
+    Start,
+    StartConfig,
+    VerifyResponsesConfig,
+)
+from autoif.errors import ConfigError, DataError
 from autoif.interchange.training_sets import export
 from autoif.interchange.upstream import Kind, read
 from autoif.interchange.upstream_export import RECORDS, rows
+from autoif.pipeline import build
+from autoif.plan import plan
 from autoif.records import (
     Answers,
     Case,
@@ -26,7 +44,10 @@ from autoif.records import (
     Verifier,
     digest,
 )
+from autoif.stage import run_stage
+from autoif.store import Store
 from autoif.synthesis.cross_verify import cross_verify
+from autoif.synthesis.nli_filter import nli_filter
 from autoif.synthesis.verify_responses import verify_responses
 
 LOWER = "def evaluate(response):\n    return response.islower()"
@@ -381,3 +402,84 @@ def test_a_set_that_was_not_made_is_left_out_and_an_empty_one_is_a_whole_file(tm
     assert only[1] == 0
     assert loaded(only[0]) == []
     assert export(format, tmp_path / "none", None, None) == {}
+
+
+# --- starting a run from a file
+
+
+def begin(kind, path, **fields):
+    made = RunConfig(
+        supervisor=OpenAISupervisor(model="teacher", base_url="http://127.0.0.1:9/v1"),
+        model=ModelConfig(name="m", path="org/model"),
+        algorithm=OfflineDpoAlgorithm(name="offline"),
+    )
+    made.pipeline.queries.source = QuerySource.shipped
+    made.pipeline.start = StartConfig(kind=kind, path=str(path), **fields)
+    return made
+
+
+STARTS = {
+    Start.eval_func_rft: ["cross_verify", "back_translate", "nli_filter", "queries", "attach_queries", "respond"],
+    Start.cross_validation: ["back_translate", "nli_filter", "queries", "attach_queries", "respond"],
+    Start.back_trans: ["nli_filter", "queries", "attach_queries", "respond"],
+    Start.query_rft: ["queries", "attach_queries", "import_answers"],
+}
+
+
+@pytest.mark.parametrize("kind", STARTS)
+def test_a_run_that_starts_from_a_file_leaves_out_what_stands_before_it(tmp_path, kind):
+    made = begin(kind, written(tmp_path, Kind(kind.value)))
+    stages = build(made)
+    titles = [stage.title for stage in stages]
+    expected = ["import_verifiers", *STARTS[kind], "verify_responses", "score", "sft_dataset"]
+    assert titles[: len(expected)] == expected
+    assert all(source in stages for stage in stages for source in stage.inputs)
+    rows_ = plan(stages, Store(tmp_path / "store"))
+    assert [row.title for row in rows_] == titles
+
+
+def test_files_of_the_same_content_share_a_place_others_do_not(tmp_path):
+    (tmp_path / "b").mkdir()
+    paths = [written(tmp_path, Kind.back_trans), written(tmp_path / "b", Kind.back_trans)]
+    entries = [build(begin(Start.back_trans, path))[0].entry(Store(tmp_path)).fingerprint for path in paths]
+    assert entries[0] == entries[1]
+    paths[1].write_text(paths[1].read_text() + "\n")
+    assert build(begin(Start.back_trans, paths[1]))[0].entry(Store(tmp_path)).fingerprint != entries[0]
+
+
+def test_imported_answers_go_through_the_filters_to_both_training_sets(tmp_path, engine):
+    path = written(tmp_path, Kind.query_rft, MINIATURES[Kind.query_rft] * 2)
+    store = Store(tmp_path / "store")
+    made = begin(Start.query_rft, path)
+    made.pipeline.score.enabled = False
+    engines = SimpleNamespace(execution=engine)
+    manifests = {}
+    for stage in build(made):
+        if stage.title in (
+            "queries",
+            "import_verifiers",
+            "import_answers",
+            "verify_responses",
+            "sft_dataset",
+            "preference_dataset",
+        ):
+            manifests[stage.title] = run_stage(stage, store, engines)
+    assert manifests["import_verifiers"].kept == 1
+    assert (manifests["import_answers"].kept, manifests["import_answers"].rejected) == (1, {"duplicate": 1})
+    assert manifests["sft_dataset"].kept == 1
+    assert manifests["preference_dataset"].kept == 1
+
+
+def test_functions_that_were_labelled_or_never_read_back_are_not_judged_again(tmp_path):
+    kept, _ = taken(tmp_path, Kind.back_trans)
+    made = context(NliConfig(judge=NliJudge.supervisor), lambda request: "entailment")
+    rows_, dropped = split(nli_filter(made, kept))
+    assert len(made.engines.supervisor.requests) == 1
+    assert [[f.nli for f in row.functions] for row in rows_] == [["entailment", None], ["entailment"]]
+    assert not dropped
+
+
+@pytest.mark.parametrize("settings_", [["pipeline.start.kind=query_rft"], ["pipeline.start.path=x.jsonl"]])
+def test_half_a_start_is_a_mistake_that_is_explained(settings_):
+    with pytest.raises(ConfigError, match="to start from a file of the authors' scripts give both, else neither"):
+        load(settings_)

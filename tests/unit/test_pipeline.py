@@ -176,8 +176,8 @@ def mutated(path):
 
 
 # The option's name, and what changes the graph itself or which file is read.
-NOT_COMPARED = {("pipeline", "name"), ("pipeline", "queries", "source")}
-PATHS = {("pipeline", "self_instruct", "seeds"), ("pipeline", "queries", "path")}
+NOT_COMPARED = {("pipeline", "name"), ("pipeline", "queries", "source"), ("pipeline", "start", "kind")}
+PATHS = {("pipeline", part, "path") for part in ("queries", "start")} | {("pipeline", "self_instruct", "seeds")}
 COMPARED = [
     pytest.param(path, identity, id=".".join(path))
     for section in ("pipeline", "execution", "supervisor")
