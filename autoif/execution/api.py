@@ -33,9 +33,17 @@ LAYERS = {
 
 @dataclass(kw_only=True, slots=True)
 class ExecutionConfig:
-    """Limits (part of what a result means) and workers (not part of it).
+    """Limits and sampling, which are part of what a result means, and where it runs, which is not.
 
-    ``workers`` 0 means one for each core. ``cpu_seconds`` and ``wall_seconds`` bound one call.
+    ``cpu_seconds``: computing time of one call, or of loading one function. ``wall_seconds``: time one call may sleep
+    or wait; waiting for a core does not count, so a busy machine changes no outcome. ``memory_mb``: what a process may
+    take on top of its interpreter. ``kills_per_function``: time-outs, crashes and exhausted memory of one function
+    after which its remaining inputs are skipped. ``max_inputs``: further inputs of a function are skipped.
+    ``string_booleans``: the strings true, True, false and False count as the booleans.
+    ``audit_rate``: share of calls that are run again in processes of their own, in [0, 1].
+
+    ``workers``: processes at once; 0 means one for each core. ``minimum_isolation``: the level below which the engine
+    refuses to start (:data:`LAYERS`); it decides whether something runs, not what comes out.
     """
 
     workers: int = field(default=0, metadata={"identity": False})
@@ -44,7 +52,7 @@ class ExecutionConfig:
     memory_mb: int = 512
     kills_per_function: int = 3
     max_inputs: int = 10_000
-    minimum_isolation: int = 1
+    minimum_isolation: int = field(default=1, metadata={"identity": False})
     string_booleans: bool = True
     audit_rate: float = 0.0
 
@@ -59,7 +67,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """Outcomes in the order of the job's inputs; ``details``: input index → short text for other and error."""
+    """Outcomes in the order of the job's inputs.
+
+    ``details``: input index → short text, for the first 32 calls of a function that came to other or error, at index 0
+    for load_error, and for every call on which the audit disagreed. The same in every run.
+    """
 
     outcomes: tuple[Outcome, ...]
     details: dict[int, str] = field(default_factory=dict)

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 
 from autoif.errors import EngineError
-from autoif.execution.api import ExecutionConfig, Isolation, Job, JobResult
+from autoif.execution.api import LAYERS, ExecutionConfig, Isolation, Job, JobResult
 from autoif.execution.confined import codes
 from autoif.execution.run import BATCH_CALLS, Run
 from autoif.execution.worker import Crew
 from autoif.progress import EXECUTIONS, advance
 
-_HIGHEST = 4
+_HIGHEST = max(LAYERS)
 
 
 class ExecutionEngine:
@@ -26,14 +26,16 @@ class ExecutionEngine:
     ``ceiling``: the highest isolation layer to use. ``lane``: ``shared`` lets pure functions share a process, ``own``
     gives each function one, ``each`` each call. Benchmarks and tests set them; the results are the same.
 
-    Raises (on entering):
-        EngineError: when the machine does not offer ``config.minimum_isolation``.
+    Raises:
+        EngineError: when a limit makes no sense; on entering, when the machine does not offer
+            ``config.minimum_isolation``.
     """
 
     def __init__(
         self, config: ExecutionConfig | None = None, *, ceiling: int = _HIGHEST, lane: str = codes.SHARED
     ) -> None:
         self.config = config or ExecutionConfig()
+        _check(self.config)
         self._lane = lane
         self._count = self.config.workers or len(os.sched_getaffinity(0))
         self._settings = {
@@ -125,3 +127,15 @@ class ExecutionEngine:
                 self._idle.append(crew)
                 return
         crew.close()  # the engine was closed meanwhile
+
+
+def _check(config: ExecutionConfig) -> None:
+    for name in ("cpu_seconds", "wall_seconds", "memory_mb", "kills_per_function", "max_inputs"):
+        if getattr(config, name) <= 0:
+            raise EngineError(f"execution.{name} is {getattr(config, name)}: it must be above 0")
+    if config.workers < 0:
+        raise EngineError(f"execution.workers is {config.workers}: give a number of processes, or 0 for one a core")
+    if not 0 <= config.audit_rate <= 1:
+        raise EngineError(f"execution.audit_rate is {config.audit_rate}: it is a share, between 0 and 1")
+    if config.minimum_isolation not in LAYERS:
+        raise EngineError(f"execution.minimum_isolation is {config.minimum_isolation}: levels are 0 to {max(LAYERS)}")

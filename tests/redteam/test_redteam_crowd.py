@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -33,9 +34,11 @@ def test_eighty_hostile_among_two_hundred_good_functions() -> None:
     kept = [result for job, result in zip(mixed, together, strict=True) if job not in hostile]
     assert kept == alone
     bad = [result for job, result in zip(mixed, together, strict=True) if job in hostile]
-    waits = sum(outcome is Outcome.TIMEOUT for result in bad for outcome in result.outcomes) * CONFIG.wall_seconds
-    print(f"good alone {alone_seconds:.2f} s, with hostile {seconds:.2f} s, time-outs at most {waits / 2:.2f} s")
-    assert seconds < waits / 2 + 1.5 * alone_seconds + 3
+    kills = sum(outcome in (Outcome.TIMEOUT, Outcome.MEMORY) for result in bad for outcome in result.outcomes)
+    print(f"good alone {alone_seconds:.2f} s, with hostile {seconds:.2f} s, {kills} killed at {CONFIG.wall_seconds} s")
+    if os.getloadavg()[0] > (os.cpu_count() or 1):
+        pytest.skip("the machine is busy: how long it takes says nothing")
+    assert seconds < kills * CONFIG.wall_seconds / 2 + 1.5 * alone_seconds
 
 
 @pytest.mark.slow

@@ -273,6 +273,40 @@ def test_nothing_outlives_an_engine_that_is_killed(moment: str) -> None:
     assert gone(below)
 
 
+def test_workers_end_with_their_engine_though_a_fork_of_it_lives_on() -> None:
+    script = (
+        "import os, time\n"
+        "from autoif.execution import ExecutionConfig, ExecutionEngine\n"
+        "for ceiling in (1, 4):\n"
+        "    ExecutionEngine(ExecutionConfig(workers=1), ceiling=ceiling).__enter__()\n"
+        "fork = os.fork()\n"
+        "if fork: print(fork, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE)
+    assert process.stdout
+    fork = int(process.stdout.readline())
+    below = children(process.pid, deep=True) - {fork}
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    try:
+        assert len(below) >= 2
+        assert gone(below)
+    finally:
+        os.kill(fork, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"cpu_seconds": 0}, {"memory_mb": -1}, {"workers": -1}, {"audit_rate": 1.5}, {"minimum_isolation": 7}],
+    ids=str,
+)
+def test_limits_that_make_no_sense_are_named(limits: dict[str, float]) -> None:
+    with pytest.raises(EngineError, match=f"execution.{next(iter(limits))} is {next(iter(limits.values()))}"):
+        ExecutionEngine(ExecutionConfig(**limits))  # type: ignore[arg-type]
+
+
 def test_programs_pass_when_they_end_without_an_exception(engine: ExecutionEngine) -> None:
     programs = {
         "def f(x):\n    return g(x)\ndef g(x):\n    return x + 1\nassert f(1) == 2\n": "true",

@@ -27,6 +27,7 @@ from .channel import Channel, Gone
 from .child import Runner, leave
 from .watch import Watch
 
+_IDLE_MILLISECONDS = 500
 _PAGE = resource.getpagesize()
 Details = list[tuple[int, bytes]]
 Job = tuple[str, int, int, int, int, bool]
@@ -57,8 +58,10 @@ class Zygote:
         self._filter: seccomp.Filter | None = None
         self._rules: int | None = None
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        self._hangup = select.poll()
-        self._hangup.register(channel.sock, select.POLLHUP | select.POLLRDHUP)
+        self._parent = os.getppid()
+        self._hangup, self._message = select.poll(), select.poll()
+        self._hangup.register(channel.sock, select.POLLRDHUP)
+        self._message.register(channel.sock, select.POLLIN)
 
     def give_up_privileges(self) -> None:
         """Layer 1. The filter itself is installed in each child: a zygote must fork, kill and wait."""
@@ -83,6 +86,8 @@ class Zygote:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         self._settle()
         while True:
+            while not self._message.poll(_IDLE_MILLISECONDS):
+                self._look_up()
             kind, jobs, blobs, packages = self._channel.receive()
             self._preload(packages)
             self._channel.send(self._batch(kind, jobs, blobs))
@@ -241,9 +246,7 @@ class Zygote:
                 signal.sigtimedwait((signal.SIGCHLD,), self._tick)
                 if os.waitpid(pid, os.WNOHANG)[0]:
                     return codes.CRASH
-                if self._hangup.poll(0):
-                    self._kill(pid)
-                    raise Gone
+                self._look_up(pid)
                 if not watch.look():
                     continue  # it has just ended
                 progress = self._board.progress(seen[1], calls)
@@ -255,6 +258,13 @@ class Zygote:
                     return codes.TIMEOUT
         finally:
             watch.close()
+
+    def _look_up(self, pid: int | None = None) -> None:
+        """End when the supervisor has gone. Its socket alone does not tell: a process it forked may hold a copy."""
+        if self._hangup.poll(0) or os.getppid() != self._parent:
+            if pid:
+                self._kill(pid)
+            raise Gone
 
     @staticmethod
     def _kill(pid: int) -> None:
