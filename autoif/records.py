@@ -7,6 +7,7 @@ same record is the same bytes everywhere. Rows are JSONL, split on ``\n`` alone.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -25,10 +26,17 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
 
 R = TypeVar("R", bound=Record)
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def digest(*parts: str, size: int = 16) -> str:
     """Content id: the first ``size`` hex digits of the SHA-256 of ``parts`` (separated by NUL)."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:size]
+
+
+def unicode(text: str) -> str:
+    """Text that can be written as UTF-8: half a surrogate pair, which JSON's escapes allow, becomes U+FFFD."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 class Message(Record, frozen=True):

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from autoif.generation.base import Answer, Completion, Failure, Request
-from autoif.records import digest
+from autoif.records import digest, unicode
 
 LONGEST_RETRY_AFTER_SECONDS = 600.0
 
@@ -84,9 +84,9 @@ def read(reply: object) -> Answer:
     if choice.finish_reason == "content_filter":
         return Failure(reason="content_filter")
     if choice.message.content is None and choice.message.refusal:
-        return Failure(reason="refusal", detail=choice.message.refusal[:200])
+        return Failure(reason="refusal", detail=unicode(choice.message.refusal[:200]))
     return Completion(
-        text=choice.message.content or "",
+        text=unicode(choice.message.content or ""),
         finish="length" if choice.finish_reason == "length" else "stop",
         prompt_tokens=usage.prompt_tokens or 0,
         completion_tokens=usage.completion_tokens or 0,

@@ -47,10 +47,10 @@ from autoif.records import (
     SftExample,
     Verifier,
     digest,
+    unicode,
 )
 from autoif.synthesis import parsing
 from autoif.synthesis.attach_queries import join
-from autoif.synthesis.parsing import unicode
 from autoif.synthesis.self_instruct import read_seeds
 
 

@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from autoif.records import unicode
+
 # The spaces are possessive: without that, a long run of them is tried at every split.
 _FENCE = re.compile(r"```[ \t]*+(?:[A-Za-z0-9_+-]++[ \t]*+)?\n(.*?)(?:```|\Z)", re.DOTALL)
 _MARKER = re.compile(r"^\s*(?:[-*•]+|\(?\d{1,3}[.):])\s+")
@@ -24,7 +26,6 @@ _SCORE = re.compile(
 )
 _STRING = re.compile(r'("(?:[^"\\]|\\.)*")', re.DOTALL)
 _ESCAPE = re.compile(r'\\(?:(["\\/bfnrt]|u[0-9a-fA-F]{4})|(.))', re.DOTALL)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _LABELS = ("entailment", "neutral", "contradiction")
 _LITERALS = {"True": "true", "False": "false", "None": "null"}
 
@@ -136,11 +137,6 @@ def _case(item: Any) -> tuple[str, bool] | None:
         return None
     expected = boolean(item.get("output"))
     return None if expected is None else (unicode(item["input"]), expected)
-
-
-def unicode(text: str) -> str:
-    """Text that can be written as UTF-8: half a surrogate pair, which JSON's escapes allow, becomes U+FFFD."""
-    return _SURROGATE.sub("\ufffd", text)
 
 
 def source(code: str) -> str:

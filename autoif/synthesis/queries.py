@@ -16,9 +16,8 @@ from typing import Any
 from autoif import jsonrows
 from autoif.config import QueriesConfig, QuerySource
 from autoif.errors import DataError
-from autoif.records import Query, Reject, digest
+from autoif.records import Query, Reject, digest, unicode
 from autoif.stage import Context, Estimate
-from autoif.synthesis.parsing import unicode
 from autoif.synthesis.prompts import shipped
 
 

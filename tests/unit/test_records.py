@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoif.errors import DataError
+from autoif.generation.codec import decode_answer, encode_answer
+from autoif.generation.openai_replies import read
 from autoif.records import (
     Answers,
     Case,
@@ -26,6 +28,7 @@ from autoif.records import (
     digest,
     encode,
     read_records,
+    unicode,
     write_records,
 )
 
@@ -139,3 +142,11 @@ def test_rows_are_immutable_and_documented(kind):
     assert issubclass(kind, Record)
     assert kind.__struct_config__.frozen
     assert kind.__doc__
+
+
+def test_half_a_surrogate_pair_from_a_server_can_be_stored():
+    message = {"content": "a smile \ud83d cut in half"}
+    answer = read({"choices": [{"message": message, "finish_reason": "length"}]})
+    assert decode_answer(encode_answer(answer)) == answer
+    assert answer.text == "a smile \ufffd cut in half"
+    assert unicode("whole 😀") == "whole 😀"
