@@ -212,7 +212,7 @@ class CachedGenerator:
             EngineError: what the engine raises, and when the budget is used up.
         """
         try:
-            yield from in_order(self._engine, requests, self, self._usage, self._gate if self._budget else None)
+            yield from in_order(self._engine, requests, self, self._usage, self._gate)
         finally:
             if not self._closed:
                 self.put(self.identity, [])
@@ -243,8 +243,8 @@ class CachedGenerator:
         self._cache.close()
 
     def _gate(self) -> None:
-        assert self._budget is not None
-        self._budget.check(self._before + self._usage)
+        if self._budget is not None:
+            self._budget.check(self._before + self._usage)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -36,3 +36,17 @@ def too_long(prompt: Sequence[int], context: int) -> Failure | None:
     if len(prompt) < context:
         return None
     return Failure(reason="context_length", detail=f"prompt of {len(prompt)} tokens, context of {context}")
+
+
+def turn_ends(tokenizer: Any) -> set[int]:
+    """Token ids that end an answer besides the model's own: what its chat template writes after the assistant's turn.
+
+    A base model's end of text is not the end of a turn of the template that it was trained on.
+    """
+    if not tokenizer.chat_template:
+        return set()
+    mark = "answer"
+    turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": mark}]
+    rest = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(mark)[2]
+    ids = tokenizer(rest, add_special_tokens=False)["input_ids"]
+    return {int(ids[0])} if ids and ids[0] in tokenizer.added_tokens_decoder else set()

@@ -155,7 +155,8 @@ def _local(config: RunConfig, folder: Path, identity: str, batch_size: int) -> E
 def _supervising(config: RunConfig, engine: Engine) -> Generator:
     """``engine`` behind the cache, within the run's budget."""
     price = Price(input=config.supervisor.input_price, output=config.supervisor.output_price)
-    budget = Budget(max_tokens=config.budget.max_tokens, max_cost=config.budget.max_cost, price=price)
+    tokens, cost = config.budget.max_tokens, config.budget.max_cost
+    budget = Budget(max_tokens=tokens, max_cost=cost, price=price) if tokens or cost else None
     return CachedGenerator(engine, _cache(config), run=config.name, budget=budget, price=price)
 
 

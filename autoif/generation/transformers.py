@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoif.errors import DataError, EngineError
 from autoif.generation.base import Answer, Completion, Request, request_key
-from autoif.generation.chat import chat_ids, too_long
+from autoif.generation.chat import chat_ids, too_long, turn_ends
 from autoif.generation.scheduling import in_order
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ class TransformersGenerator:
         self._model = model.to("cuda" if self._accelerator == "gpu" else "cpu").eval()
         ends = self._model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
-        self._ends = frozenset(int(end) for end in (*ends, self._tokenizer.eos_token_id) if end is not None)
+        own = {int(end) for end in (*ends, self._tokenizer.eos_token_id) if end is not None}
+        self._ends = frozenset(own | turn_ends(self._tokenizer))
 
     def _row(self, request: Request, prompt: list[int], context: int) -> Row:
         from autoif.generation.decoding import Row

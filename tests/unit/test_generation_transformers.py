@@ -129,6 +129,18 @@ def test_a_prompt_longer_than_the_context_is_a_failure_and_the_rest_is_answered(
     assert isinstance(fine, Completion)
 
 
+def test_an_answer_ends_with_the_templates_turn_whatever_the_models_end_of_text(tmp_path: Path) -> None:
+    tiny_model(tmp_path)
+    tiny_tokenizer(eos="<|endoftext|>").save_pretrained(tmp_path)
+    (tmp_path / "generation_config.json").unlink(missing_ok=True)
+    engine = generator(tmp_path)
+    list(engine.generate(requests(1, 0.0)))
+    tokens = tiny_tokenizer()
+    ends = {tokens.convert_tokens_to_ids(token) for token in ("<|endoftext|>", "<|im_end|>")}
+    assert ends <= engine._ends
+    assert tokens.convert_tokens_to_ids("<|im_start|>") not in engine._ends
+
+
 def test_bfloat16_answers_everything(folder: Path) -> None:
     engine = TransformersGenerator(folder, "tiny", batch_size=4, threads=1, precision="bf16")
     answers = list(engine.generate(requests(10, 1.0)))
