@@ -112,9 +112,7 @@ def _flash(query: Tensor, key: Tensor, value: Tensor, segments: Segments, scalin
     if shared:
         q, k, v = q[segments.gather], k[segments.gather], v[segments.gather]
     longest, bounds = segments.longest, segments.bounds
-    out = varlen_attn(
-        q, k, v, bounds, bounds, longest, longest, scale=scaling, window_size=(-1, 0), enable_gqa=True
-    )
+    out = varlen_attn(q, k, v, bounds, bounds, longest, longest, scale=scaling, window_size=(-1, 0), enable_gqa=True)
     assert isinstance(out, Tensor)
     return (out[segments.keep] if shared else out).unsqueeze(0)
 

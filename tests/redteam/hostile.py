@@ -104,7 +104,9 @@ TIME = [
     _body("select_forever", TIMEOUT, "import select\nselect.select([], [], [])\nreturn True"),
     _body("pause", TIMEOUT, "import signal\nsignal.pause()\nreturn True"),
     _case("loop_at_module_level", TIMEOUT, "while True:\n    pass\ndef evaluate(response): return True", True),
-    _body("deadlock", TIMEOUT, "import threading\nlock = threading.Lock()\nlock.acquire()\nlock.acquire()\nreturn True"),
+    _body(
+        "deadlock", TIMEOUT, "import threading\nlock = threading.Lock()\nlock.acquire()\nlock.acquire()\nreturn True"
+    ),
     _body(
         "loop_in_swallowed_memory_error",
         TIMEOUT,
@@ -139,7 +141,9 @@ TIME = [
         def evaluate(response): return repr(Nest()) == ""
         """,
     ),
-    _case("slow_repr", TIMEOUT, "class X:\n    def __repr__(self):\n        while True: pass\ndef evaluate(r): return X()"),
+    _case(
+        "slow_repr", TIMEOUT, "class X:\n    def __repr__(self):\n        while True: pass\ndef evaluate(r): return X()"
+    ),
     _case(
         "slow_exception_text",
         TIMEOUT,
@@ -161,7 +165,11 @@ SPACE = [
     _body("huge_repeat", MEMORY, "return len('x' * (1 << 50)) > 0", True),
     _body("huge_mmap", "error memory", "import mmap\nreturn len(mmap.mmap(-1, 1 << 40)) > 0"),
     _body("nested_parse_bomb", "error memory crash", "return eval('(' * 100000 + ')' * 100000) == ()"),
-    _body("nested_list_bomb", "error memory crash", "import ast\nreturn ast.literal_eval('[' * 100000 + ']' * 100000) == 1"),
+    _body(
+        "nested_list_bomb",
+        "error memory crash",
+        "import ast\nreturn ast.literal_eval('[' * 100000 + ']' * 100000) == 1",
+    ),
     _case("source_bomb", "load_error crash", "x = " + "(" * 5000 + ")" * 5000),
     _case("source_bomb_operators", "load_error crash", "x = " + "-" * 200000 + "1\ndef evaluate(r): return True"),
     _case("constant_bomb", "load_error timeout crash", "x = ((1,) * (1 << 40))\ndef evaluate(r): return True", True),
@@ -203,7 +211,9 @@ PROCESSES = [
     _case("exit_zero_on_load", CRASH, "import os\nos._exit(0)\ndef evaluate(r): return True"),
     _body("segfault", CRASH, "import ctypes\nctypes.string_at(0)\nreturn True"),
     _body("abort", CRASH, "import os\nos.abort()"),
-    _body("alarm_death", "crash error", "import signal, time\nsignal.setitimer(signal.ITIMER_REAL, 0.01)\ntime.sleep(9)"),
+    _body(
+        "alarm_death", "crash error", "import signal, time\nsignal.setitimer(signal.ITIMER_REAL, 0.01)\ntime.sleep(9)"
+    ),
     _body("become_session_leader", ERROR, "import os\nos.setsid()\nreturn True"),
 ]
 
@@ -226,12 +236,22 @@ FILES = [
     _body("fifo", ERROR, "import os\nos.mkfifo('@SCRATCH@/fifo')\nreturn True"),
     _body("chroot", ERROR, "import os\nos.chroot('/tmp')\nreturn True"),
     _body("fill_shm", ERROR, "f = open('/dev/shm/autoif-redteam', 'wb')\nwhile True: f.write(b'x' * (1 << 20))"),
-    _body("shared_memory", ERROR, "from multiprocessing import shared_memory as s\ns.SharedMemory(create=True, size=99)\nreturn True"),
+    _body(
+        "shared_memory",
+        ERROR,
+        "from multiprocessing import shared_memory as s\ns.SharedMemory(create=True, size=99)\nreturn True",
+    ),
     _body("read_secret", ERROR, "return '@SECRET@' in open('@CANARY@').read()"),
     _body("read_passwd", ERROR, "return 'root' in open('/etc/passwd').read()"),
     _body("list_root", ERROR, "import os\nreturn 'etc' in os.listdir('/')"),
-    _body("read_parent_environment", ERROR, "import os\nreturn b'@SECRET@' in open('/proc/%d/environ' % os.getppid(), 'rb').read()"),
-    _body("read_supervisor_environment", ERROR, "return b'@SECRET@' in open('/proc/@SUPERVISOR@/environ', 'rb').read()"),
+    _body(
+        "read_parent_environment",
+        ERROR,
+        "import os\nreturn b'@SECRET@' in open('/proc/%d/environ' % os.getppid(), 'rb').read()",
+    ),
+    _body(
+        "read_supervisor_environment", ERROR, "return b'@SECRET@' in open('/proc/@SUPERVISOR@/environ', 'rb').read()"
+    ),
     _body("read_supervisor_memory", ERROR, "return len(open('/proc/@SUPERVISOR@/mem', 'rb').read(1)) > 0"),
     _body("write_own_memory", ERROR, "open('/proc/self/mem', 'r+b')\nreturn True"),
     _body("environment", FALSE, "import os\nreturn any('@SECRET@' in value for value in os.environ.values())"),
@@ -242,17 +262,31 @@ NETWORK = [
     _body("udp", ERROR, "import socket\nsocket.socket(2, 2).sendto(b'x', ('127.0.0.1', @UDP@))\nreturn True"),
     _body("urllib", ERROR, "import urllib.request\nurllib.request.urlopen('http://127.0.0.1:@TCP@/')\nreturn True"),
     _body("unix_socket", ERROR, "import socket\nsocket.socketpair()\nreturn True"),
-    _body("dns", ERROR, "import socket\nreturn len(socket.getaddrinfo('localhost', 80)) > 0 and socket.socket() and True"),
+    _body(
+        "dns", ERROR, "import socket\nreturn len(socket.getaddrinfo('localhost', 80)) > 0 and socket.socket() and True"
+    ),
 ]
 
 _SYSCALL = "import ctypes\nreturn ctypes.CDLL(None, use_errno=True).{call} >= 0"
 
 KERNEL = [
-    _body("executable_memory", ERROR, "import mmap\nmmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)\nreturn True"),
-    _body("make_executable", FALSE, "import ctypes\nb = ctypes.create_string_buffer(8192)\na = (ctypes.addressof(b) + 4095) & ~4095\nreturn ctypes.CDLL(None).mprotect(ctypes.c_void_p(a), 4096, 7) == 0"),
+    _body(
+        "executable_memory",
+        ERROR,
+        "import mmap\nmmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)\nreturn True",
+    ),
+    _body(
+        "make_executable",
+        FALSE,
+        "import ctypes\nb = ctypes.create_string_buffer(8192)\na = (ctypes.addressof(b) + 4095) & ~4095\nreturn ctypes.CDLL(None).mprotect(ctypes.c_void_p(a), 4096, 7) == 0",
+    ),
     _body("memfd", ERROR, "import os\nos.memfd_create('x')\nreturn True"),
     _body("raise_limits", ERROR, "import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))\nreturn True"),
-    _body("raise_parent_limits", ERROR, "import os, resource\nresource.prlimit(os.getppid() or 1, resource.RLIMIT_AS, (1, 1))\nreturn True"),
+    _body(
+        "raise_parent_limits",
+        ERROR,
+        "import os, resource\nresource.prlimit(os.getppid() or 1, resource.RLIMIT_AS, (1, 1))\nreturn True",
+    ),
     _body("fcntl_setsig", ERROR, "import fcntl\nfcntl.fcntl(0, 10, 9)\nreturn True"),
     _body("fcntl_setown", ERROR, "import fcntl, os\nfcntl.fcntl(0, fcntl.F_SETOWN, os.getppid() or 1)\nreturn True"),
     _body("ptrace", FALSE, _SYSCALL.format(call="ptrace(16, 1, 0, 0)")),
@@ -274,9 +308,17 @@ KERNEL = [
 
 FORGERY = [
     _case("eq_says_true", OTHER, "class X:\n    def __eq__(self, other): return True\ndef evaluate(r): return X()"),
-    _case("bool_says_true", OTHER, "class X:\n    def __bool__(self): return True\n    __hash__ = None\ndef evaluate(r): return X()"),
+    _case(
+        "bool_says_true",
+        OTHER,
+        "class X:\n    def __bool__(self): return True\n    __hash__ = None\ndef evaluate(r): return X()",
+    ),
     _case("class_says_bool", OTHER, "class X(int):\n    __class__ = bool\ndef evaluate(r): return X(1)"),
-    _case("string_subclass", OTHER, "class X(str):\n    def __eq__(self, o): return True\n    __hash__ = str.__hash__\ndef evaluate(r): return X('true')"),
+    _case(
+        "string_subclass",
+        OTHER,
+        "class X(str):\n    def __eq__(self, o): return True\n    __hash__ = str.__hash__\ndef evaluate(r): return X('true')",
+    ),
     _body("one", OTHER, "return 1", True),
     _body("string", OTHER, "return 'yes'", True),
     _body("match_object", OTHER, "import re\nreturn re.match('.*', 'a')", True),
@@ -308,15 +350,33 @@ MESS = [
     _body("close_all_fds", FALSE, "import os\nos.closerange(0, 4096)\nreturn False"),
     _body("poison_re", FALSE, "import re\nre.compile = re.match = re.search = None\nreturn False"),
     _body("poison_modules", FALSE, "import sys\nsys.modules.clear()\nreturn False"),
-    _body("poison_builtins", FALSE, "import builtins\nbuiltins.len = builtins.str = builtins.isinstance = None\nreturn False"),
+    _body(
+        "poison_builtins",
+        FALSE,
+        "import builtins\nbuiltins.len = builtins.str = builtins.isinstance = None\nreturn False",
+    ),
     _body("poison_builtins_in_place", FALSE, "vars(__import__('builtins'))['len'] = None\nreturn False"),
     _body("poison_class", FALSE, "import collections\ncollections.Counter.most_common = None\nreturn False"),
-    _body("set_trace", FALSE, "import sys\nsys.settrace(lambda *a: None)\nsys.setprofile(lambda *a: None)\nreturn False"),
+    _body(
+        "set_trace", FALSE, "import sys\nsys.settrace(lambda *a: None)\nsys.setprofile(lambda *a: None)\nreturn False"
+    ),
     _body("atexit_loop", FALSE, "import atexit\n@atexit.register\ndef loop():\n    while True: pass\nreturn False"),
-    _case("del_loop", FALSE, "class X:\n    def __del__(self):\n        while True: pass\nkept = X()\ndef evaluate(r): return False"),
-    _body("frames", FALSE, "import sys\nf = sys._getframe()\nwhile f:\n    f.f_globals.clear() if f.f_back is None else None\n    f = f.f_back\nreturn False"),
+    _case(
+        "del_loop",
+        FALSE,
+        "class X:\n    def __del__(self):\n        while True: pass\nkept = X()\ndef evaluate(r): return False",
+    ),
+    _body(
+        "frames",
+        FALSE,
+        "import sys\nf = sys._getframe()\nwhile f:\n    f.f_globals.clear() if f.f_back is None else None\n    f = f.f_back\nreturn False",
+    ),
     _body("poison_random", FALSE, "import random\nrandom.seed(1)\nrandom.random = lambda: 4\nreturn False"),
-    _body("poison_locale", "false error", "import locale, decimal\nlocale.setlocale(locale.LC_ALL, 'C')\ndecimal.getcontext().prec = 1\nreturn False"),
+    _body(
+        "poison_locale",
+        "false error",
+        "import locale, decimal\nlocale.setlocale(locale.LC_ALL, 'C')\ndecimal.getcontext().prec = 1\nreturn False",
+    ),
     _body("change_folder", "error false", "import os\nos.chdir('/tmp')\nreturn False"),
 ]
 
