@@ -39,5 +39,6 @@ def site_paths() -> list[str]:
 
 
 def data_paths() -> list[str]:
-    """Corpora that nltk may read, where the environment names them."""
-    return [path for path in os.environ.get("NLTK_DATA", "").split(os.pathsep) if path]
+    """Where nltk's corpora lie: what the environment names, and the user's own folder."""
+    named = [path for path in os.environ.get("NLTK_DATA", "").split(os.pathsep) if path]
+    return [*map(os.path.abspath, named), os.path.expanduser("~/nltk_data")]

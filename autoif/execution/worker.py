@@ -16,7 +16,7 @@ from autoif.execution.cgroup import Cgroup
 from autoif.execution.confined.channel import Channel, Gone
 from autoif.execution.imports import data_paths, site_paths
 
-_BOOTSTRAP = "import sys; sys.path.append({path!r}); from confined.zygote import main; main()"
+_BOOTSTRAP = "import sys; sys.path.append({path!r}); from confined.entry import main; main()"
 _GRACE_SECONDS = 2.0
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -91,6 +91,8 @@ class Crew:
     """The workers of one run: at most ``count`` busy at once, heavy ones started when first needed."""
 
     def __init__(self, settings: dict[str, Any], count: int) -> None:
+        if not sys.platform.startswith("linux"):
+            raise EngineError(f"untrusted functions are confined by Linux; this is {sys.platform}: use a container")
         self._settings, self.count = settings, count
         self._idle: list[Worker] = []
         self.busy: set[Worker] = set()

@@ -338,6 +338,17 @@ def test_installed_packages_are_there_for_functions_that_import_them(engine: Exe
     assert once == again
 
 
+def test_nltk_finds_the_corpora_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("nltk")
+    data = Path(os.environ.get("AUTOIF_DATA_DIR", ""), "nltk_data")
+    if not os.environ.get("AUTOIF_DATA_DIR") or not data.is_dir():
+        pytest.skip("AUTOIF_DATA_DIR names no folder with nltk_data in it")
+    monkeypatch.setenv("NLTK_DATA", str(data))
+    source = "from nltk.tokenize import sent_tokenize\ndef evaluate(r):\n    return len(sent_tokenize(r)) == 2\n"
+    with ExecutionEngine(ExecutionConfig(workers=1)) as fresh:
+        assert outcomes(fresh, source, "One is. Two are.", "One is.") == ["true", "false"]
+
+
 def test_the_audit_marks_a_function_that_answers_otherwise_alone() -> None:
     config = ExecutionConfig(workers=2, audit_rate=1.0)
     forger = "calls = []\ndef evaluate(r):\n    calls.append(r)\n    return len(calls) > 1\n"

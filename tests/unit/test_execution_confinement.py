@@ -75,7 +75,9 @@ def test_executable_memory_comes_from_files_only(machine: str) -> None:
 def test_descriptors_and_limits_are_only_asked_about(machine: str) -> None:
     numbers = syscalls.NUMBERS[machine]
     assert decide(machine, numbers["fcntl"], 0, 3) == ALLOW
-    for command in (4, 8, 10, 1024, 1033):  # F_SETFL F_SETOWN F_SETSIG F_SETLEASE F_ADD_SEALS
+    assert decide(machine, numbers["fcntl"], 0, 4, 0o4000) == ALLOW  # F_SETFL O_NONBLOCK
+    assert decide(machine, numbers["fcntl"], 0, 4, 0o20000) == EPERM  # O_ASYNC
+    for command in (8, 10, 1024, 1033):  # F_SETOWN F_SETSIG F_SETLEASE F_ADD_SEALS
         assert decide(machine, numbers["fcntl"], 0, command) == EPERM
     assert decide(machine, numbers["ioctl"], 0, 0x5401) == ALLOW
     assert decide(machine, numbers["ioctl"], 0, 0x5412) == EPERM  # TIOCSTI

@@ -31,6 +31,7 @@ _O_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | 0
 """Open flags that can change a file (the last is __O_TMPFILE)."""
 _FCNTL = (0, 1, 2, 3, 1030)
 """F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC."""
+_F_SETFL, _O_ASYNC = 4, 0o20000
 _IOCTL = (0x5401, 0x5413, 0x5450, 0x5451, 0x541B)
 """TCGETS, TIOCGWINSZ, FIONCLEX, FIOCLEX, FIONREAD."""
 
@@ -78,8 +79,11 @@ def _rule(name: str) -> list[bytes]:
         return [_argument(2), _op(_JSET, 4, 1), _op(_RET, _ALLOW), _argument(3), *_none_of(0x20)]
     if name == "mprotect":
         return [_argument(2), *_none_of(4)]
-    if name in ("ioctl", "fcntl"):
-        return [_argument(1), *_one_of(_IOCTL if name == "ioctl" else _FCNTL)]
+    if name == "ioctl":
+        return [_argument(1), *_one_of(_IOCTL)]
+    if name == "fcntl":  # flags may change, but not to having signals sent
+        flags = [_argument(2), *_none_of(_O_ASYNC)]
+        return [_argument(1), _op(_JEQ, _F_SETFL, 0, len(flags)), *flags, *_one_of(_FCNTL)]
     # prlimit64: read one's own limits only, that is pid 0 and no new limit
     zero = [_argument(0), _op(_JEQ, 0, 1), _fail(errno.EPERM)]
     zero += [_argument(2), _op(_JEQ, 0, 1), _fail(errno.EPERM)]

@@ -38,17 +38,17 @@ class Watch:
             return wall - cpu * _WALL_CREDIT
         return 0.0 if self._runnable else wall - waiting - cpu
 
-    def look(self) -> bool:
-        """Read the clocks. Returns False when the process has ended."""
+    def look(self) -> None:
+        """Read the clocks."""
+        wall = time.monotonic()
         try:
-            wall, cpu = time.monotonic(), time.clock_gettime(self._clock)
+            cpu = time.clock_gettime(self._clock)
             waiting = self._waiting(cpu)
-        except OSError:
-            return False
+        except OSError:  # it has just ended; or this kernel keeps no such clock, and all time counts as computing
+            cpu, waiting = self._now[1] + wall - self._now[0], self._now[2]
         gap = max(0.0, wall - self._now[0] - 1.0)  # this process did not run either: the machine stood still
         self._start = (self._start[0] + gap, *self._start[1:])
         self._now = (wall, cpu, waiting)
-        return True
 
     def _waiting(self, cpu: float) -> float:
         """How long it waited for a core in all. The child itself says which files to read, so what they say of its

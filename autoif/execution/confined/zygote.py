@@ -7,21 +7,18 @@ closes, and the zygote kills its child and ends.
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import importlib
 import marshal
 import os
 import resource
 import select
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from operator import methodcaller
 from typing import Any
 
-from . import codes, landlock, namespaces, seccomp
+from . import codes, landlock, preload, seccomp
 from .board import Board
 from .channel import Channel, Gone
 from .child import Runner, leave
@@ -34,13 +31,6 @@ Job = tuple[str, int, int, int, int, bool]
 """(source, its blob of inputs, number of inputs, first input to run, kills so far, known to be pure)."""
 Answer = tuple[bool, bytes, Details, int, bool]
 """(finished, outcome codes from the job's start on, details by input index, kills so far, passed the gate)."""
-
-_PRELOADED = list(
-    "ast base64 bisect calendar collections copy csv dataclasses datetime decimal difflib enum fractions functools "  # noqa: SIM905 - names read better as a line
-    "hashlib heapq html html.parser io itertools json locale math operator random re statistics string textwrap time "
-    "typing unicodedata urllib.parse".split()
-)
-"""What functions usually import: loaded once here instead of in every child. What cannot be loaded is left to them."""
 
 
 class Zygote:
@@ -96,9 +86,7 @@ class Zygote:
         """Import installed packages here, so that no child has to. What fails will fail there again, and be seen."""
         fresh = [name for name in packages if name not in sys.modules]
         if fresh:
-            _import(fresh)
-            if "numpy" in fresh and "numpy" in sys.modules:
-                sys.modules["numpy"].random.seed(0)
+            preload.load(fresh)
             self._settle()
 
     @staticmethod
@@ -247,8 +235,7 @@ class Zygote:
                 if os.waitpid(pid, os.WNOHANG)[0]:
                     return codes.CRASH
                 self._look_up(pid)
-                if not watch.look():
-                    continue  # it has just ended
+                watch.look()
                 progress = self._board.progress(seen[1], calls)
                 if progress != seen:
                     seen = progress
@@ -270,48 +257,3 @@ class Zygote:
     def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-
-
-def main() -> None:
-    """Entry point of a worker process: the socket is file descriptor 3."""
-    channel = Channel(socket.socket(fileno=3))
-    os.set_inheritable(3, False)
-    with contextlib.suppress(Gone):
-        settings = channel.receive()
-        sys.path[-1:] = settings["path"]  # in place of the folder this package came from
-        _import(_PRELOADED)
-        sys.modules["random"].seed(0)
-        for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
-            resource.setrlimit(limit, (0, 0))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-        layers: dict[int, str] = {}
-        ceiling = settings["ceiling"]
-        _attempt(layers, ceiling, 3, namespaces.enter)
-        zygote = Zygote(channel, settings)  # opens what Landlock hides from here on
-        _attempt(layers, ceiling, 1, zygote.give_up_privileges)
-        _attempt(layers, ceiling, 2, lambda: zygote.hide_files(settings["readable"]))
-        channel.send(layers)
-        zygote.serve()
-    os._exit(0)
-
-
-def _import(names: list[str]) -> None:
-    """Load modules without the hooks that some hang on a fork: they would seed ``random`` from the system in every
-    child, and touch pages that every child then has to copy."""
-    register, os.register_at_fork = os.register_at_fork, lambda **hooks: None
-    try:
-        for name in names:
-            with contextlib.suppress(Exception):
-                importlib.import_module(name)
-    finally:
-        os.register_at_fork = register
-
-
-def _attempt(layers: dict[int, str], ceiling: int, number: int, step: Callable[[], None]) -> None:
-    """Enter a layer unless it lies above ``ceiling``; note in ``layers`` that it holds (empty) or why it does not."""
-    if number <= ceiling:
-        layers[number] = ""
-        try:
-            step()
-        except (OSError, seccomp.Unsupported) as error:
-            layers[number] = str(error)
