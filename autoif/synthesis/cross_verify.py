@@ -1,7 +1,8 @@
 """Automated quality cross verification: functions against cases, by execution (paper §3.1, step 3).
 
 A case stays when more than ``case_threshold`` of the functions agree with it; a function when it is right on more
-than ``function_threshold`` of the cases. A function that does not load is out before the vote.
+than ``function_threshold`` of the cases. A function that does not load is out before the vote, and so
+is one that the audit saw answer differently in a process of its own.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ def narrow(verifier: Verifier, matrix: Sequence[JobResult], config: CrossVerifyC
     for function, result in zip(verifier.functions, matrix, strict=True):
         if result.outcomes and all(outcome is Outcome.LOAD_ERROR for outcome in result.outcomes):
             yield Reject(_part(verifier, functions=(function,)), "function_does_not_load", result.details.get(0, ""))
+        elif not result.trusted:
+            evidence = "; ".join(result.details.values())
+            yield Reject(_part(verifier, functions=(function,)), "function_untrustworthy", evidence)
         else:
             pairs = zip(result.outcomes, verifier.cases, strict=True)
             rows.append((function, tuple(agrees(outcome, case.expected) for outcome, case in pairs)))

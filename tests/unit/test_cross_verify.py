@@ -4,7 +4,7 @@ import pytest
 from scripted import context, reasons, split, verifier
 
 from autoif.config import CrossVerifyConfig
-from autoif.execution import JobResult, Outcome
+from autoif.execution import ExecutionConfig, ExecutionEngine, JobResult, Outcome
 from autoif.records import Case
 from autoif.synthesis.cross_verify import cross_verify, narrow
 from autoif.synthesis.evidence import accuracy, agrees, matrices
@@ -224,3 +224,13 @@ NOT_RUN = [Outcome.TIMEOUT, Outcome.MEMORY, Outcome.CRASH, Outcome.SKIPPED, Outc
 )
 def test_accuracy_is_over_the_calls_that_are_evidence(outcomes, value):
     assert accuracy(outcomes) == value
+
+
+def test_a_function_that_the_audit_caught_is_out_with_the_evidence():
+    counting = "seen = []\ndef evaluate(response):\n    seen.append(response)\n    return len(seen) == 1"
+    with ExecutionEngine(ExecutionConfig(workers=1, audit_rate=1.0)) as auditing:
+        kept, dropped, _ = run(auditing, verifier(counting, A, cases=CASES[:3]))
+    assert [f.code for row in kept for f in row.functions] == [A]
+    (caught,) = [drop for drop in dropped if drop.reason == "function_untrustworthy"]
+    assert caught.record.functions[0].code == counting
+    assert "when run alone" in caught.detail
