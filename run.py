@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,10 +17,16 @@ def main(arguments: list[str]) -> int:
     from autoif.errors import AutoifError
 
     try:
-        return _run(arguments)
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
     except AutoifError as error:
         print(f"autoif: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # The reader (head, say) has seen enough; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("autoif: stopped; run the same command again to go on", file=sys.stderr)
         return 130

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from autoif.config import RunConfig, Task
-from autoif.errors import ConfigError
+from autoif.errors import AutoifError, ConfigError
 from autoif.pipeline import build
 from autoif.requirements import Requirement, requirements
 from autoif.stage import Stage
@@ -49,12 +50,18 @@ def _run(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
     store.check_writable()
     _write_config(config)
     width = max(len(stage.title) for stage in stages)
-    with Engines(config) as engines, tracker(config.tracking, config) as tracking:
-        for stage in stages:
-            found = stage.entry(store).done
-            manifest = run_stage(stage, store, engines)
-            print(f"{stage.title:<{width}}  {_summary(manifest, found)}", flush=True)
-            tracking.log_stage(stage, manifest, stage.entry(store))
+    try:
+        with Engines(config) as engines, tracker(config.tracking, config) as tracking:
+            for stage in stages:
+                found = stage.entry(store).done
+                manifest = run_stage(stage, store, engines)
+                print(f"{stage.title:<{width}}  {_summary(manifest, found)}", flush=True)
+                tracking.log_stage(stage, manifest, stage.entry(store))
+    except AutoifError:
+        # What is done, and the funnel that led here, is what the user wants to see now.
+        with suppress(AutoifError):
+            _report(config, stages, store)
+        raise
     _report(config, stages, store)
 
 

@@ -173,3 +173,10 @@ def test_stopping_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr(border, "compose_any", stop)
     assert run.main([]) == 130
     assert capsys.readouterr().err == "autoif: stopped; run the same command again to go on\n"
+
+
+def test_a_reader_that_stops_early_is_no_error(tmp_path: Path, recording: Path) -> None:
+    line = f"{sys.executable} {CONF.parent / 'run.py'} task=plan supervisor.path={recording} | head -n 1"
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("Plan of demo")
+    assert done.stderr == ""

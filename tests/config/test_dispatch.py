@@ -63,6 +63,7 @@ def test_an_error_of_a_stage_stops_the_run_and_keeps_what_is_finished(
     with pytest.raises(DataError, match="nothing to judge"):
         dispatch(config, Task.run, [queries, ask, replace(judge, function=refuse)], monkeypatch)
     assert [path.parts[-3] for path in sorted(Path(config.paths.store).glob("*/*/manifest.json"))] == ["ask", "queries"]
+    assert Path(config.paths.runs, "demo/report.html").is_file()
 
 
 def test_only_what_will_run_asks_for_a_key(
