@@ -32,6 +32,7 @@ from autoif.config import HardwareConfig, TrainingConfig
 from autoif.records import Message, PreferencePair, Record, SftExample, write_records
 from autoif.training.job import Job, Preference, read_job
 from autoif.training.launch import EVENT, environment
+from autoif.training.main import die_with_parent
 
 WORDS = [
     *("river", "morning", "answer", "simple", "garden", "between", "letter", "winter", "number", "people", "listen"),
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--job", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.arm:
+        die_with_parent()
         _ARMS[options.arm](read_job(Path(options.job)))
         return 0
     if not options.model:
@@ -84,6 +86,7 @@ def rounds(algorithm: str, options: argparse.Namespace, arms: list[str]) -> dict
         for arm in arms:
             with tempfile.TemporaryDirectory() as folder:
                 seen[arm].append(measure(arm, make_job(algorithm, options, Path(folder))))
+                print(f"{algorithm} {arm}: {seen[arm][-1]}", file=sys.stderr, flush=True)
     return {arm: sorted(runs, key=lambda f: f.tokens_per_second)[len(runs) // 2] for arm, runs in seen.items()}
 
 
