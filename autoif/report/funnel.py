@@ -49,11 +49,14 @@ class FunnelStep:
 
     @property
     def share(self) -> str:
-        """How much of what entered came out: a percentage, or a factor where a stage multiplies."""
+        """How much of what entered came out: a percentage, with a factor where a stage makes several of one."""
         if not self.entered:
             return "–"
-        ratio = self.kept / self.entered
-        return percent(ratio, 0) if ratio <= 1 else f"×{ratio:.3g}"
+        passed = self.entered - sum(group.count for group in self.dropped)
+        if not 0 < passed < self.kept:
+            return percent(self.kept / self.entered, 0)
+        factor = f"×{self.kept / passed:.3g}"
+        return factor if passed == self.entered else f"{percent(passed / self.entered, 0)} {factor}"
 
 
 def funnel(report: Report) -> list[tuple[str, list[FunnelStep]]]:
