@@ -5,7 +5,7 @@ VENV := .venv
 PINS := constraints/cpu.txt
 STAMP := $(VENV)/.ready
 
-.PHONY: demo test lint setup clean redteam slow
+.PHONY: demo test lint setup clean slow
 
 demo: setup
 	$(VENV)/bin/python run.py

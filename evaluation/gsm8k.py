@@ -49,11 +49,9 @@ def evaluate(
 ) -> Iterator[EvaluationItem]:
     """Answer the problems at ``path`` and score the answers; parameters as in :func:`evaluation.ifeval.evaluate`."""
     items = questions(path)
-    chosen = [index for index, item in enumerate(items[:limit]) if only is None or item.id in only]
-    samples = lm_tasks.run(generator, BENCHMARK, path, chosen, max_tokens, seed)
-    if facts is not None:
-        facts["lm_eval"] = lm_tasks.lm_eval_version()
-        facts["sample"] = len(chosen) < len(items)
+    chosen, samples = lm_tasks.run_chosen(
+        generator, BENCHMARK, path, items, limit=limit, only=only, max_tokens=max_tokens, seed=seed, facts=facts
+    )
     by_filter: dict[str, list[lm_tasks.Sample]] = {name: [] for name in _METRICS}
     for sample in samples:
         by_filter[sample.filter].append(sample)

@@ -64,11 +64,10 @@ def evaluate(
     number of unanswerable prompts, and whether only a part was run.
     """
     items = questions(path)
-    chosen = [index for index, item in enumerate(items[:limit]) if only is None or item.id in only]
-    samples = lm_tasks.run(generator, BENCHMARK, path, chosen, max_tokens, seed)
+    _, samples = lm_tasks.run_chosen(
+        generator, BENCHMARK, path, items, limit=limit, only=only, max_tokens=max_tokens, seed=seed, facts=facts
+    )
     if facts is not None:
-        facts["lm_eval"] = lm_tasks.lm_eval_version()
-        facts["sample"] = len(chosen) < len(items)
         facts["unanswerable"] = sum(bool(sample.failure) for sample in samples)
     for sample in samples:
         yield _item(sample, model)

@@ -10,6 +10,7 @@ from typing import Any
 
 from autoif.errors import MissingExtraError
 from autoif.generation.base import Generator
+from evaluation.responses import Question
 
 FOLDER = Path(__file__).with_name("tasks")
 
@@ -51,9 +52,28 @@ def run(
     return [_sample(sample, model.failures) for sample in found]
 
 
-def lm_eval_version() -> str:
-    """For manifests: which lm-eval scored."""
-    return version("lm_eval")
+def run_chosen(
+    generator: Generator,
+    task: str,
+    path: Path,
+    items: Sequence[Question],
+    *,
+    limit: int | None,
+    only: frozenset[str] | None,
+    max_tokens: int,
+    seed: int,
+    facts: dict[str, Any] | None,
+) -> tuple[list[int], list[Sample]]:
+    """:func:`run` on the first ``limit`` of ``items``, or on those of them whose ids are in ``only``.
+
+    Returns their places and the samples; ``facts`` takes lm-eval's version and whether only a part was run.
+    """
+    chosen = [index for index, item in enumerate(items[:limit]) if only is None or item.id in only]
+    samples = run(generator, task, path, chosen, max_tokens, seed)
+    if facts is not None:
+        facts["lm_eval"] = version("lm_eval")
+        facts["sample"] = len(chosen) < len(items)
+    return chosen, samples
 
 
 def _sample(sample: dict[str, Any], failures: dict[str, Any]) -> Sample:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from autoif.config import PromptOrder, QueriesConfig
@@ -22,7 +22,7 @@ class HeldoutPromptsConfig:
 
 
 def attach_queries(
-    context: Context, verifiers: Sequence[Verifier], queries: Iterable[Query]
+    context: Context, verifiers: Iterable[Verifier], queries: Iterable[Query]
 ) -> Iterator[Prompt | Reject]:
     """``per_instruction`` random training queries for each instruction, drawn from a generator seeded by both."""
     config: QueriesConfig = context.config

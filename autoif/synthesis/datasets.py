@@ -7,7 +7,7 @@ no negative. Query-level pairs come from responses, instruction-level ones from 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
+from itertools import product, tee
 
 from autoif.config import PreferenceConfig, SftDatasetConfig
 from autoif.records import Answers, Message, PreferencePair, Record, Reject, Response, SftExample, Verifier, digest
@@ -66,8 +66,8 @@ def _query_pairs(answers: Iterable[Answers], config: PreferenceConfig, level: st
 
 def _instruction_pairs(context: Context, verifiers: Iterable[Verifier]) -> Iterator[PreferencePair | Reject]:
     config: PreferenceConfig = context.config
-    rows = list(verifiers)
-    groups = ((row.functions, [case.input for case in row.cases]) for row in rows)
+    ahead, rows = tee(verifiers)  # the engine reads ahead by a bounded number of jobs; rows follow
+    groups = ((row.functions, [case.input for case in row.cases]) for row in ahead)
     for row, matrix in zip(rows, matrices(context.engines.execution, groups), strict=True):
         responses = [
             Response(index=i, text=case.input, accuracy=accuracy([result.outcomes[i] for result in matrix]))

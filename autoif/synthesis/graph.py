@@ -155,7 +155,6 @@ def _prompts(config: RunConfig, verified: Stage) -> tuple[Stage, Stage]:
         inputs=(verified, pool),
         texts=texts(f"prompt_{settings.order.value}"),
         seed=config.seed,
-        chunk=CHUNK,
         estimate=partial(attach_queries.estimate, settings),
     )
     return pool, prompts
