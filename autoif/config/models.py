@@ -1,0 +1,40 @@
+"""The model and setting groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Setting(Enum):
+    """Who supervises (paper §4.1)."""
+
+    strong_to_weak = "strong_to_weak"
+    self_alignment = "self_alignment"
+
+
+@dataclass(kw_only=True, slots=True)
+class SettingConfig:
+    """The setting group."""
+
+    kind: Setting = Setting.strong_to_weak
+
+
+@dataclass(kw_only=True, slots=True)
+class ModelConfig:
+    """A model to train or to sample from.
+
+    ``path``: hub id or local folder. ``package`` + ``gguf_file``: an installed Python distribution that carries the
+    weights as GGUF (used when ``path`` is not a local folder). ``parameters``: count, for planning.
+    ``sft_global_batch_size``: the paper's batch for this size class.
+    """
+
+    name: str = "???"
+    path: str = "???"
+    revision: str | None = None
+    package: str | None = None
+    gguf_file: str | None = None
+    chat_template: str | None = None
+    context_length: int = 8192
+    parameters: int = 0
+    sft_global_batch_size: int = 128

@@ -1,0 +1,89 @@
+"""One experiment point, whole, and what is done with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from autoif.config.evaluation import EvaluationConfig
+from autoif.config.hardware import HardwareConfig
+from autoif.config.models import ModelConfig, SettingConfig
+from autoif.config.supervision import BudgetConfig, SupervisorConfig
+from autoif.config.synthesis import PipelineConfig
+from autoif.config.training import AlgorithmConfig
+from autoif.execution.api import ExecutionConfig
+
+
+class Task(Enum):
+    """What ``run.py`` does with the configuration."""
+
+    run = "run"
+    plan = "plan"
+    report = "report"
+    export = "export"
+
+
+class ExportFormat(Enum):
+    """Who is to read an export: see ``autoif/interchange/training_sets.py``."""
+
+    alpaca = "alpaca"
+    sharegpt = "sharegpt"
+    trl = "trl"
+    chat = "chat"
+    datasets = "datasets"
+    upstream = "upstream"
+
+
+@dataclass(kw_only=True, slots=True)
+class TaskConfig:
+    """The task group. ``format`` and ``folder`` (null: ``<paths.runs>/<name>/export/<format>``) are for export."""
+
+    kind: Task = Task.run
+    format: ExportFormat = ExportFormat.alpaca
+    folder: str | None = None
+
+
+class Tracking(Enum):
+    """Where metrics go besides the store."""
+
+    off = "off"
+    wandb = "wandb"
+
+
+@dataclass(kw_only=True, slots=True)
+class TrackingConfig:
+    """Experiment tracking. ``mode`` of W&B: online, offline or disabled."""
+
+    kind: Tracking = Tracking.off
+    project: str = "autoif"
+    entity: str | None = None
+    mode: str = "online"
+
+
+@dataclass(kw_only=True, slots=True)
+class PathsConfig:
+    """Folders, relative to the working directory unless absolute. ``cache`` holds prepared models and model calls."""
+
+    store: str = "store"
+    runs: str = "runs"
+    cache: str = "~/.cache/autoif"
+
+
+@dataclass(kw_only=True, slots=True)
+class RunConfig:
+    """One experiment point, whole."""
+
+    name: str = "demo"
+    seed: int = 0
+    task: TaskConfig = field(default_factory=TaskConfig)
+    setting: SettingConfig = field(default_factory=SettingConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    supervisor: SupervisorConfig = field(default_factory=SupervisorConfig)
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    algorithm: AlgorithmConfig = field(default_factory=AlgorithmConfig)
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
