@@ -33,7 +33,7 @@ def dispatch(config: RunConfig) -> None:
 
 
 def _plan(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
-    from autoif.plan import plan, render
+    from autoif.planning import plan, render
 
     print(f"Plan of {config.name} (store: {config.paths.store})\n\n{render(plan(stages, store))}")
     if needed := _needed(config, stages, store):

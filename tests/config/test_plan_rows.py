@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from synthetic import Settings, graph, run
 
-from autoif.plan import PlanRow, plan, render
+from autoif.planning import PlanRow, plan, render
 from autoif.stage import Estimate
 from autoif.store import Store
 

@@ -12,7 +12,7 @@ from autoif import config as schemas
 from autoif.border import CONF, dump, load
 from autoif.config import Precision, Reference, Schedule, Strategy
 from autoif.pipeline import build
-from autoif.plan import plan
+from autoif.planning import plan
 from autoif.store import Store
 
 ROOT = CONF.parent
@@ -65,7 +65,7 @@ def test_the_papers_runs_plan_in_both_settings(model: str) -> None:
 
 
 def test_every_group_of_the_interface_is_there() -> None:
-    wanted = "task setting model supervisor pipeline algorithm hardware evaluation tracking experiment"
+    wanted = "task setting model supervisor pipeline ablation algorithm hardware evaluation tracking experiment"
     assert sorted(wanted.split()) == GROUPS
 
 

@@ -30,7 +30,7 @@ from autoif.interchange.training_sets import export
 from autoif.interchange.upstream import Kind, read
 from autoif.interchange.upstream_export import RECORDS, rows
 from autoif.pipeline import build
-from autoif.plan import plan
+from autoif.planning import plan
 from autoif.records import (
     Answers,
     Case,

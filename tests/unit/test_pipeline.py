@@ -16,7 +16,7 @@ from autoif.config import (
     SftAlgorithm,
 )
 from autoif.pipeline import build
-from autoif.plan import plan
+from autoif.planning import plan
 from autoif.stage import Stage
 from autoif.store import Store
 from autoif.synthesis.graph import synthesis

@@ -1,0 +1,6 @@
+"""``task=plan``: what would run, what it would cost, whether it fits, and how it would be started. Never imports torch."""
+
+from autoif.planning.stages import PlanRow, plan
+from autoif.planning.table import render
+
+__all__ = ["PlanRow", "plan", "render"]
