@@ -28,6 +28,7 @@ _GROUPS = {
     "model": "what is trained",
     "supervisor": "what writes and judges",
     "pipeline": "synthesis",
+    "ablation": "what it does without",
     "algorithm": "training",
     "hardware": "where it runs",
     "evaluation": "what is measured",
