@@ -109,6 +109,7 @@ RANGES: dict[str, Range] = {
     "timeout_seconds": _POSITIVE,
     "heldout.limit": _NATURAL,
     "ifeval.limit": _NATURAL,
+    "gsm8k.limit": _NATURAL,
     "workers": _NATURAL,
     "cpu_seconds": _POSITIVE,
     "wall_seconds": _POSITIVE,
@@ -232,9 +233,10 @@ def _lengths(config: RunConfig) -> Iterator[str]:
     lengths = {f"{path}.max_length": training.max_length for path, training in trainings(config)}
     if isinstance(config.algorithm, OnlineDpoAlgorithm):
         lengths["algorithm.max_tokens"] = config.algorithm.max_tokens
-    for name, benchmark in (("heldout", config.evaluation.heldout), ("ifeval", config.evaluation.ifeval)):
-        if benchmark.limit != 0:  # 0 turns it off
-            lengths[f"evaluation.{name}.max_tokens"] = benchmark.max_tokens
+    if config.evaluation.heldout.limit:
+        lengths["evaluation.heldout.max_tokens"] = config.evaluation.heldout.max_tokens
+    for name, benchmark in config.evaluation.chosen().items():
+        lengths[f"evaluation.{name}.max_tokens"] = benchmark.max_tokens
     for path, tokens in lengths.items():
         if tokens > context:
             yield f"{path}={tokens} exceeds model.context_length={context}"

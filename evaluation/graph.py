@@ -11,23 +11,22 @@ from autoif.stage import Estimate, Stage
 from autoif.synthesis import attach_queries
 from autoif.synthesis.graph import Synthesis
 from autoif.synthesis.prompts import texts
+from evaluation import registry
 from evaluation import stages as evaluation
-
-IFEVAL_PROMPTS = 541
-"""Size of the public set (the paper says 542)."""
 
 
 def measurement(config: RunConfig, made: Synthesis, models: list[Stage]) -> list[Stage]:
     """Every benchmark that can be run, on the base, the SFT and the last model; none gives no stage at all."""
-    runnable = {name for name, reason in evaluation.available(config.evaluation).items() if reason is None}
+    runnable = [name for name, reason in evaluation.available(config.evaluation).items() if reason is None]
     subjects: dict[str, tuple[Stage, ...]] = {"base": (), "sft": (models[0],)}
     if len(models) > 1:
         offline = isinstance(config.algorithm, OfflineDpoAlgorithm)
         subjects["offline_dpo" if offline else "online_dpo"] = (models[-1],)
     prompts = [_heldout_prompts(config, made)] if "heldout" in runnable else []
     answered = [_heldout(config, prompts[0], subject, model) for subject, model in subjects.items() if prompts]
-    if "ifeval" in runnable:
-        answered += [_ifeval(config, subject, model) for subject, model in subjects.items()]
+    for section in runnable:
+        if section != "heldout":
+            answered += [_benchmark(config, section, subject, model) for subject, model in subjects.items()]
     if not answered:
         return []
     few = Estimate(records=2 * len(answered))
@@ -67,15 +66,16 @@ def _heldout(config: RunConfig, prompts: Stage, subject: str, model: tuple[Stage
     )
 
 
-def _ifeval(config: RunConfig, subject: str, model: tuple[Stage, ...]) -> Stage:
-    base = model_identity(config.model)
-    prompts = config.evaluation.ifeval.limit or IFEVAL_PROMPTS
+def _benchmark(config: RunConfig, section: str, subject: str, model: tuple[Stage, ...]) -> Stage:
+    base, size = model_identity(config.model), registry.benchmark(section).size
+    made = evaluation.benchmark_config(config.evaluation, section, subject, base)
+    prompts = size if made.settings.limit is None else min(size, made.settings.limit)
     return Stage(
-        name="answer_ifeval",
-        label=f"answer_ifeval_{subject}",
+        name=f"answer_{section}",
+        label=f"answer_{section}_{subject}",
         record=EvaluationItem,
-        function=evaluation.answer_ifeval,
-        config=evaluation.ifeval_config(config.evaluation, subject, base),
+        function=evaluation.answer_benchmark,
+        config=made,
         inputs=model,
         engines={} if model else {"model": base},
         seed=config.seed,

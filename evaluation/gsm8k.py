@@ -14,6 +14,7 @@ from autoif.errors import DataError
 from autoif.generation.base import Generator
 from autoif.records import EvaluationItem
 from evaluation import lm_tasks
+from evaluation.benchmark import Benchmark, Setup
 from evaluation.data import Source, read_jsonl
 from evaluation.responses import Question, ReplayGenerator, align, read_responses
 
@@ -52,6 +53,8 @@ def evaluate(
     chosen, samples = lm_tasks.run_chosen(
         generator, BENCHMARK, path, items, limit=limit, only=only, max_tokens=max_tokens, seed=seed, facts=facts
     )
+    if facts is not None:
+        facts["unanswerable"] = sum(bool(sample.failure) for sample in samples) // len(_METRICS)
     by_filter: dict[str, list[lm_tasks.Sample]] = {name: [] for name in _METRICS}
     for sample in samples:
         by_filter[sample.filter].append(sample)
@@ -92,3 +95,21 @@ def dataset(path: str, chosen: list[int] | None = None, **_: Any) -> dict[str, D
 
     rows = [row for _, row in read_jsonl(Path(path), "question", "answer")]
     return {"test": Dataset.from_list(rows if chosen is None else [rows[index] for index in chosen])}
+
+
+def _measure(setup: Setup) -> Iterator[EvaluationItem]:
+    settings = setup.settings
+    yield from evaluate(
+        setup.generator,
+        setup.path(SOURCE),
+        model=setup.model,
+        limit=settings.limit,
+        max_tokens=settings.max_tokens,
+        seed=setup.seed,
+        facts=setup.facts,
+    )
+
+
+DEFINITION = Benchmark(
+    name=BENCHMARK, size=SOURCE.rows, sources=(SOURCE,), measure=_measure, lacks=lambda _: lm_tasks.package_missing()
+)

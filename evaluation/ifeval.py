@@ -12,7 +12,6 @@ import random
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from autoif.errors import DataError, MissingExtraError
 from autoif.generation.base import Generator
 from autoif.records import EvaluationItem
 from evaluation import lm_tasks
+from evaluation.benchmark import Benchmark, Setup
 from evaluation.data import IFEVAL, read_jsonl
 from evaluation.responses import Question, ReplayGenerator, align, read_responses
 
@@ -30,7 +30,7 @@ BENCHMARK = "ifeval"
 PROMPT_METRICS = ("prompt_level_strict_acc", "prompt_level_loose_acc")
 INSTRUCTION_METRICS = ("inst_level_strict_acc", "inst_level_loose_acc")
 _PUNKT = Path("tokenizers") / "punkt_tab"
-_PACKAGES = ("lm_eval", "datasets", "nltk", "langdetect", "immutabledict")
+_PACKAGES = ("nltk", "langdetect", "immutabledict")
 
 
 def questions(path: Path) -> list[Question]:
@@ -124,8 +124,7 @@ def prepare(data_dir: str | None) -> None:
 
 def package_missing() -> str | None:
     """Which Python package the checkers lack, and what to do, or None; imports nothing."""
-    absent = next((name for name in _PACKAGES if find_spec(name) is None), None)
-    return f"{absent} is not installed: pip install 'autoif[eval]'" if absent else None
+    return lm_tasks.package_missing(*_PACKAGES)
 
 
 def punkt_missing(data_dir: str | None) -> str | None:
@@ -191,3 +190,27 @@ def _item(sample: lm_tasks.Sample, model: str) -> EvaluationItem:
         labels=tuple(sample.document["instruction_id_list"]),
         detail=sample.failure,
     )
+
+
+def _measure(setup: Setup) -> Iterator[EvaluationItem]:
+    path = setup.path(IFEVAL)
+    prepare(setup.data_dir)
+    settings = setup.settings
+    yield from evaluate(
+        setup.generator,
+        path,
+        model=setup.model,
+        limit=settings.limit,
+        max_tokens=settings.max_tokens,
+        seed=setup.seed,
+        facts=setup.facts,
+    )
+
+
+DEFINITION = Benchmark(
+    name=BENCHMARK,
+    size=IFEVAL.rows,
+    sources=(IFEVAL,),
+    measure=_measure,
+    lacks=lambda data_dir: package_missing() or punkt_missing(data_dir),
+)

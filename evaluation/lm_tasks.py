@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,12 @@ def run_chosen(
         facts["lm_eval"] = version("lm_eval")
         facts["sample"] = len(chosen) < len(items)
     return chosen, samples
+
+
+def package_missing(*more: str) -> str | None:
+    """Which of lm-eval, datasets and ``more`` is not installed, and what to do, or None; imports nothing."""
+    absent = next((name for name in ("lm_eval", "datasets", *more) if find_spec(name) is None), None)
+    return f"{absent} is not installed: pip install 'autoif[eval]'" if absent else None
 
 
 def _sample(sample: dict[str, Any], failures: dict[str, Any]) -> Sample:

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoif.config import NOT_IDENTITY, EvaluationConfig
+from autoif.config import NOT_IDENTITY, BenchmarkConfig, EvaluationConfig
 from autoif.generation.base import Generator
 from autoif.records import Comparison, EvaluationItem, Prompt, Result
 from autoif.stage import Context, Rows
-from evaluation import data, heldout, ifeval
+from evaluation import heldout, registry
+from evaluation.benchmark import Setup
 
 
 @dataclass(kw_only=True, slots=True)
@@ -28,15 +29,15 @@ class AnswerHeldout:
 
 
 @dataclass(kw_only=True, slots=True)
-class AnswerIfeval:
-    """``model``, ``base``: as in :class:`AnswerHeldout`. ``limit``: the first so many prompts. ``data``: what the
-    benchmark's rows are, from :func:`evaluation.data.content`."""
+class AnswerBenchmark:
+    """``section``: which benchmark, as in the configuration. ``model``, ``base``: as in :class:`AnswerHeldout`.
+    ``data``: what the benchmark's files hold, from :meth:`evaluation.benchmark.Benchmark.content`."""
 
+    section: str
+    settings: BenchmarkConfig
     model: str = "base"
     base: str = "base"
-    limit: int | None = None
-    max_tokens: int = 1280
-    data: str = ""
+    data: dict[str, str] = field(default_factory=dict)
     data_dir: str | None = field(default=None, metadata=NOT_IDENTITY)
 
 
@@ -45,33 +46,26 @@ def heldout_config(config: EvaluationConfig, model: str, base: str, threshold: f
     return AnswerHeldout(model=model, base=base, max_tokens=config.heldout.max_tokens, threshold=threshold)
 
 
-def ifeval_config(config: EvaluationConfig, model: str, base: str) -> AnswerIfeval:
-    """The stage's config for one model of a run; reads the benchmark's file for its hash where it is local."""
-    return AnswerIfeval(
+def benchmark_config(config: EvaluationConfig, section: str, model: str, base: str) -> AnswerBenchmark:
+    """The stage's config for one benchmark and model of a run; reads files for their hashes where they are local."""
+    return AnswerBenchmark(
+        section=section,
+        settings=config.chosen()[section],
         model=model,
         base=base,
-        limit=config.ifeval.limit,
-        max_tokens=config.ifeval.max_tokens,
-        data=data.content(data.IFEVAL, config.data_dir),
+        data=registry.benchmark(section).content(config.data_dir),
         data_dir=config.data_dir,
     )
 
 
 def available(config: EvaluationConfig) -> dict[str, str | None]:
-    """Benchmark → None if it is to be run, else the one-line reason why it is left out.
+    """Benchmark that is on → None if it is to be run, else the one-line reason why it is left out.
 
     Only ``only_with_data`` leaves out for want of data; otherwise running says what is missing.
     """
-    reasons: dict[str, str | None] = {
-        heldout.BENCHMARK: "turned off (evaluation.heldout.limit=0)" if config.heldout.limit == 0 else None,
-        ifeval.BENCHMARK: "turned off (evaluation.ifeval.limit=0)" if config.ifeval.limit == 0 else None,
-    }
-    if config.only_with_data and reasons[ifeval.BENCHMARK] is None:
-        reasons[ifeval.BENCHMARK] = (
-            data.missing(data.IFEVAL, config.data_dir)
-            or ifeval.package_missing()
-            or ifeval.punkt_missing(config.data_dir)
-        )
+    reasons: dict[str, str | None] = {heldout.BENCHMARK: None} if config.heldout.limit else {}
+    for section in config.chosen():
+        reasons[section] = registry.benchmark(section).missing(config.data_dir) if config.only_with_data else None
     return reasons
 
 
@@ -88,22 +82,20 @@ def answer_heldout(context: Context, prompts: Iterable[Prompt], *model: Rows[Any
         generator.close()
 
 
-def answer_ifeval(context: Context, *model: Rows[Any]) -> Iterator[EvaluationItem]:
-    """Answer IFEval greedily with the base model, or with the trained model that ``model`` holds, scored by lm-eval."""
-    config: AnswerIfeval = context.config
-    path = data.locate(data.IFEVAL, config.data_dir)
-    ifeval.prepare(config.data_dir)
-    context.facts["data_sha256"] = data.sha256(path)
+def answer_benchmark(context: Context, *model: Rows[Any]) -> Iterator[EvaluationItem]:
+    """Answer a benchmark with the base model, or with the trained model that ``model`` holds, and score the answers."""
+    config: AnswerBenchmark = context.config
     generator = _policy(context, config.base, model)
+    setup = Setup(
+        generator=generator,
+        settings=config.settings,
+        model=config.model,
+        data_dir=config.data_dir,
+        seed=context.seed,
+        facts=context.facts,
+    )
     try:
-        yield from ifeval.evaluate(
-            generator,
-            path,
-            model=config.model,
-            limit=config.limit,
-            max_tokens=config.max_tokens,
-            facts=context.facts,
-        )
+        yield from registry.benchmark(config.section).measure(setup)
     finally:
         generator.close()
 

@@ -6,7 +6,7 @@ out of fingerprints. Paths of data files stay out too: a fingerprint covers what
 """
 
 from autoif.config.common import NOT_IDENTITY
-from autoif.config.evaluation import EvaluationConfig, HeldoutConfig, IfevalConfig
+from autoif.config.evaluation import BenchmarkConfig, EvaluationConfig, HeldoutConfig
 from autoif.config.hardware import Accelerator, HardwareConfig, Precision, Strategy
 from autoif.config.models import ModelConfig, Setting, SettingConfig
 from autoif.config.run import ExportFormat, PathsConfig, RunConfig, Task, TaskConfig, Tracking, TrackingConfig
@@ -56,6 +56,7 @@ __all__ = [
     "Accelerator",
     "AlgorithmConfig",
     "BackTranslateConfig",
+    "BenchmarkConfig",
     "BudgetConfig",
     "CrossVerifyConfig",
     "DpoConfig",
@@ -64,7 +65,6 @@ __all__ = [
     "ExportFormat",
     "HardwareConfig",
     "HeldoutConfig",
-    "IfevalConfig",
     "LocalSupervisor",
     "ModelConfig",
     "NliConfig",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+
+from autoif.config.contamination import ContaminationConfig
 
 
 @dataclass(kw_only=True, slots=True)
@@ -14,16 +16,17 @@ class HeldoutConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class IfevalConfig:
-    """IFEval through lm-eval: greedy. ``limit``: the first so many prompts (null: all 541; 0 turns it off)."""
+class BenchmarkConfig:
+    """A benchmark whose answers are texts. ``limit``: the first so many prompts (null: all; 0 turns it off).
+    ``max_tokens``: new tokens an answer may have."""
 
-    limit: int | None = None
-    max_tokens: int = 1280
+    limit: int | None = 0
+    max_tokens: int = 1024
 
 
 @dataclass(kw_only=True, slots=True)
 class EvaluationConfig:
-    """What is measured, on the base and on the trained model alike.
+    """What is measured, on the base and on the trained model alike: a section for each benchmark.
 
     ``data_dir``: folder that holds the benchmarks' files; null loads from the hub.
     ``only_with_data``: leave hub benchmarks out, and say so, where ``data_dir`` is null or lacks them.
@@ -31,6 +34,13 @@ class EvaluationConfig:
 
     name: str = "???"
     heldout: HeldoutConfig = field(default_factory=HeldoutConfig)
-    ifeval: IfevalConfig = field(default_factory=IfevalConfig)
+    ifeval: BenchmarkConfig = field(default_factory=lambda: BenchmarkConfig(limit=None, max_tokens=1280))
+    gsm8k: BenchmarkConfig = field(default_factory=lambda: BenchmarkConfig(max_tokens=512))
+    contamination: ContaminationConfig = field(default_factory=ContaminationConfig)
     data_dir: str | None = None
     only_with_data: bool = False
+
+    def chosen(self) -> dict[str, BenchmarkConfig]:
+        """The benchmarks that are on, by the name of their section, in order; held-out prompts are apart."""
+        sections = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: it for name, it in sections.items() if isinstance(it, BenchmarkConfig) and it.limit != 0}

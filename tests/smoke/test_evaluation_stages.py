@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autoif.config import EvaluationConfig, HeldoutConfig, IfevalConfig
+from autoif.config import BenchmarkConfig, EvaluationConfig, HeldoutConfig
 from autoif.errors import DataError
 from autoif.generation.base import Completion, Failure
 from autoif.records import Comparison, EvaluationItem, Function, Prompt, Record, Result
@@ -153,13 +153,13 @@ def test_ifeval_runs_from_the_data_folder_and_a_limit_marks_a_sample(graph, tmp_
     (tmp_path / IFEVAL.file).write_text("".join(json.dumps(row) + "\n" for row in rows))
     *_, engines, run = graph
     engines.answers["base"] = {rows[0]["prompt"]: "No.", rows[1]["prompt"]: "Well, no."}
-    config = EvaluationConfig(name="t", ifeval=IfevalConfig(limit=2, max_tokens=9), data_dir=str(tmp_path))
+    config = EvaluationConfig(name="t", ifeval=BenchmarkConfig(limit=2, max_tokens=9), data_dir=str(tmp_path))
     stage, manifest, items = run(
-        "ifeval", EvaluationItem, stages.answer_ifeval, stages.ifeval_config(config, "base", "b")
+        "ifeval", EvaluationItem, stages.answer_benchmark, stages.benchmark_config(config, "ifeval", "base", "b")
     )
     assert [item.scores["prompt_level_strict_acc"] for item in items] == [1.0, 0.0]
     assert manifest.facts["sample"]
-    assert len(manifest.facts["data_sha256"]) == 64
+    assert len(manifest.facts["data_sha256"][IFEVAL.file]) == 64
     _, _, results = run("summary", Result, stages.summarise, None, stage)
     assert all(r.sample and r.n == 2 for r in results)
 
@@ -168,7 +168,7 @@ def test_missing_benchmark_data_is_one_line_that_says_what_to_put_where(graph, t
     *_, run = graph
     config = EvaluationConfig(name="t", data_dir=str(tmp_path))
     with pytest.raises(DataError, match=r"ifeval/input_data\.jsonl is missing: put the benchmark's file there"):
-        run("ifeval", EvaluationItem, stages.answer_ifeval, stages.ifeval_config(config, "base", "b"))
+        run("ifeval", EvaluationItem, stages.answer_benchmark, stages.benchmark_config(config, "ifeval", "base", "b"))
 
 
 def test_only_with_data_leaves_ifeval_out_and_says_why(tmp_path):
@@ -178,9 +178,8 @@ def test_only_with_data_leaves_ifeval_out_and_says_why(tmp_path):
     assert reason(only_with_data=True) == "no evaluation.data_dir with ifeval/input_data.jsonl"
     assert reason(only_with_data=True, data_dir=str(tmp_path)).endswith("ifeval/input_data.jsonl is missing")
     assert reason(data_dir=str(tmp_path)) is None
-    assert reason(ifeval=IfevalConfig(limit=0)) == "turned off (evaluation.ifeval.limit=0)"
-    off = stages.available(EvaluationConfig(name="t", heldout=HeldoutConfig(limit=0)))
-    assert off["heldout"] == "turned off (evaluation.heldout.limit=0)"
+    off = EvaluationConfig(name="t", heldout=HeldoutConfig(limit=0), ifeval=BenchmarkConfig(limit=0))
+    assert stages.available(off) == {}
 
 
 def test_the_data_is_part_of_what_a_result_is_but_its_folder_is_not(tmp_path):
@@ -191,6 +190,26 @@ def test_the_data_is_part_of_what_a_result_is_but_its_folder_is_not(tmp_path):
         path = Path(tmp_path / name) / IFEVAL.file
         path.parent.mkdir(parents=True)
         path.write_text(text)
-        configs.append(stages.ifeval_config(EvaluationConfig(name="t", data_dir=str(tmp_path / name)), "base", "b"))
+        configs.append(
+            stages.benchmark_config(EvaluationConfig(name="t", data_dir=str(tmp_path / name)), "ifeval", "base", "b")
+        )
     a, b, c = map(identity, configs)
     assert a == b != c
+
+
+def test_gsm8k_runs_from_the_data_folder(graph, tmp_path):
+    pytest.importorskip("lm_eval")
+    rows = [{"question": f"What is {n} + 1?", "answer": f"It is {n} + 1.\n#### {n + 1}"} for n in (1, 2, 3)]
+    (tmp_path / "gsm8k").mkdir()
+    (tmp_path / "gsm8k/test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    *_, engines, run = graph
+    asked = [f"Q: {row['question']}\nA: Let's think step by step." for row in rows]
+    engines.answers["base"] = {asked[0]: "So it is 2.", asked[1]: Failure(reason="content_filter")}
+    section = BenchmarkConfig(limit=2, max_tokens=9)
+    config = stages.benchmark_config(
+        EvaluationConfig(name="t", gsm8k=section, data_dir=str(tmp_path)), "gsm8k", "m", "b"
+    )
+    _, manifest, items = run("gsm8k", EvaluationItem, stages.answer_benchmark, config)
+    assert [(item.id, item.scores["flexible_extract"], item.detail) for item in items] == [
+        ("0", 1.0, ""), ("1", 0.0, "content_filter")]  # fmt: skip
+    assert (manifest.facts["unanswerable"], manifest.facts["sample"]) == (1, True)
