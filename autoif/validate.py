@@ -25,6 +25,7 @@ from autoif.config import (
 )
 from autoif.errors import ConfigError
 from autoif.tracking import MODES
+from evaluation.registry import chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,7 @@ def _lengths(config: RunConfig) -> Iterator[str]:
         lengths["algorithm.max_tokens"] = config.algorithm.max_tokens
     if config.evaluation.heldout.limit:
         lengths["evaluation.heldout.max_tokens"] = config.evaluation.heldout.max_tokens
-    for name, benchmark in config.evaluation.chosen().items():
+    for name, benchmark in chosen(config.evaluation).items():
         lengths[f"evaluation.{name}.max_tokens"] = benchmark.max_tokens
     for path, tokens in lengths.items():
         if tokens > context:

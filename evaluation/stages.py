@@ -50,7 +50,7 @@ def benchmark_config(config: EvaluationConfig, section: str, model: str, base: s
     """The stage's config for one benchmark and model of a run; reads files for their hashes where they are local."""
     return AnswerBenchmark(
         section=section,
-        settings=config.chosen()[section],
+        settings=registry.chosen(config)[section],
         model=model,
         base=base,
         data=registry.benchmark(section).content(config.data_dir),
@@ -64,7 +64,7 @@ def available(config: EvaluationConfig) -> dict[str, str | None]:
     Only ``only_with_data`` leaves out for want of data; otherwise running says what is missing.
     """
     reasons: dict[str, str | None] = {heldout.BENCHMARK: None} if config.heldout.limit else {}
-    for section in config.chosen():
+    for section in registry.chosen(config):
         reasons[section] = registry.benchmark(section).missing(config.data_dir) if config.only_with_data else None
     return reasons
 

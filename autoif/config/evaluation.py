@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 
 @dataclass(kw_only=True, slots=True)
@@ -36,8 +36,3 @@ class EvaluationConfig:
     gsm8k: BenchmarkConfig = field(default_factory=lambda: BenchmarkConfig(max_tokens=512))
     data_dir: str | None = None
     only_with_data: bool = False
-
-    def chosen(self) -> dict[str, BenchmarkConfig]:
-        """The benchmarks that are on, by the name of their section, in order; held-out prompts are apart."""
-        sections = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {name: it for name, it in sections.items() if isinstance(it, BenchmarkConfig) and it.limit != 0}
