@@ -100,6 +100,8 @@ def compose(overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
     """
     mode = RunMode.MULTIRUN if multirun else RunMode.RUN
     try:
+    # A scale is laid over an experiment, which people type with a plus: the group has its place in the defaults.
+    overrides = [text.removeprefix("+") if text.startswith("+scale=") else text for text in overrides]
         cfg: DictConfig = composer().compose_config(
             "config", list(overrides), mode, from_shell=False, validate_sweep_overrides=not multirun
         )
@@ -112,7 +114,9 @@ def compose_any(overrides: Sequence[str], *, multirun: bool) -> tuple[DictConfig
     """The composed configuration and whether it is a sweep: asked for by ``multirun`` or by an experiment."""
     swept = any(override.is_sweep_override() for override in parse(overrides))
     cfg = compose(overrides, multirun=multirun or swept)
-    sweep = multirun or cfg.hydra.mode is RunMode.MULTIRUN
+    if cfg.experiment.points and not (multirun or swept):
+        cfg = compose(overrides, multirun=True)
+    sweep = multirun or cfg.hydra.mode is RunMode.MULTIRUN or bool(cfg.experiment.points)
     if swept and not sweep:
         compose(overrides)  # raises: several values without -m
     return cfg, sweep
@@ -152,6 +156,8 @@ def convert(cfg: DictConfig) -> RunConfig:
     if config.evaluation.data_dir:
         config.evaluation.data_dir = str(Path(config.evaluation.data_dir).expanduser())
     check(config)
+    if (point := config.experiment.point) in config.experiment.points:
+        config.experiment.points = {point: config.experiment.points[point]}
     return config
 
 

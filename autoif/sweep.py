@@ -6,64 +6,18 @@ the other, in processes or as an array of jobs. They share stages through the st
 
 from __future__ import annotations
 
-import hashlib
-import re
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import product
 
 from hydra._internal.callbacks import Callbacks
-from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from autoif import border
-from autoif.config import RunConfig
-from autoif.errors import AutoifError, ConfigError
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One point of a sweep: its overrides, the swept ones alone as text, and the configuration they make."""
-
-    overrides: list[str]
-    label: str
-    config: RunConfig
-
-
-def points(cfg: DictConfig) -> list[Point]:
-    """All points of a sweep that was composed with ``multirun``, each checked and named ``<name>/<label>``.
-
-    Raises:
-        ConfigError: naming the first point that cannot run.
-    """
-    params = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.get("params") or {}).items()]
-    chosen: dict[str, list[str]] = {}
-    swept: set[str] = set()
-    for override in border.parse([*params, *cfg.hydra.overrides.task]):
-        key = override.get_key_element()
-        chosen[key] = _values(override)
-        (swept.add if override.is_sweep_override() else swept.discard)(key)
-    loader = border.composer().config_loader
-    found = []
-    for values in product(*chosen.values()):
-        label = _label([text for key, text in zip(chosen, values, strict=True) if key in swept])
-        overrides = list(values)
-        if label and "name" not in swept:
-            overrides = [text for key, text in zip(chosen, values, strict=True) if key != "name"]
-            overrides.append(f"name='{cfg.name}/{label}'")
-        try:
-            config = border.convert(loader.load_sweep_config(cfg, overrides))
-        except AutoifError as error:
-            raise ConfigError(f"sweep point {label or 'without a swept key'}: {error}; nothing was started") from None
-        except border.COMPOSITION_ERRORS as error:
-            message = border.explain(error, overrides)
-            raise ConfigError(f"sweep point {label or 'without a swept key'}: {message}; nothing was started") from None
-        found.append(Point(overrides, label, config))
-    return found
+from autoif.errors import AutoifError
+from autoif.points import Point, alike, points
 
 
 def launch(cfg: DictConfig, todo: Sequence[Point]) -> list[tuple[Point, str]]:
@@ -94,25 +48,14 @@ def run_point(cfg: DictConfig) -> str | None:
 
 def run(cfg: DictConfig) -> int:
     """Expand, check and run a sweep; returns the exit code: 1 when a point failed."""
-    todo = points(cfg)
+    found = points(cfg)
+    same = alike(found)
+    todo = [point for point in found if point.config.name not in same]
     print(f"{len(todo)} points, all checked")
+    for name, twin in same.items():
+        print(f"{name} is the same run as {twin}")
     failed = launch(cfg, todo)
     print(f"\n{len(todo) - len(failed)} of {len(todo)} points finished")
     for point, reason in failed:
         print(f"autoif: {point.config.name} failed: {reason}", file=sys.stderr)
     return 1 if failed else 0
-
-
-def _values(override: Override) -> list[str]:
-    """What an override stands for in each point, as overrides again."""
-    if not override.is_sweep_override():
-        return [str(override.input_line)]
-    if not override.is_discrete_sweep():
-        raise ConfigError(f"{override.input_line!r} is no list of values: write key=a,b,c or key=range(1,4)")
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-
-
-def _label(swept: Sequence[str]) -> str:
-    """A point's swept overrides as the name of a folder."""
-    text = re.sub(r"[^\w.,=+-]+", "_", ",".join(swept))
-    return text if len(text) <= 120 else f"{text[:100]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -34,6 +34,7 @@ _GROUPS = {
     "evaluation": "what is measured",
     "tracking": "where metrics go",
     "experiment": "named deltas",
+    "scale": "size of an experiment",
 }
 
 _TAIL = """\

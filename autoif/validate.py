@@ -11,6 +11,8 @@ from typing import Any
 
 from autoif.config import (
     Accelerator,
+    GrpoAlgorithm,
+    ExperimentConfig,
     HardwareConfig,
     LocalSupervisor,
     OfflineDpoAlgorithm,
@@ -152,6 +154,7 @@ def _problems(config: RunConfig) -> Iterator[str]:
 
 def trainings(config: RunConfig) -> Iterator[tuple[str, TrainingConfig]]:
     """The training stages' settings with their dotted paths."""
+    yield from _experiment(config.experiment)
     yield "algorithm.sft", config.algorithm.sft
     match config.algorithm:
         case OfflineDpoAlgorithm(dpo=dpo) | OnlineDpoAlgorithm(dpo=dpo):
@@ -184,6 +187,13 @@ def _setting(config: RunConfig) -> Iterator[str]:
 def _pipeline(config: RunConfig) -> Iterator[str]:
     pipeline = config.pipeline
     if pipeline.cross_verify.min_functions > pipeline.write_verifiers.samples:
+def _experiment(experiment: ExperimentConfig) -> Iterator[str]:
+    if experiment.point is not None and experiment.point not in experiment.points:
+        yield f"experiment.point={experiment.point}: no such point; choose an experiment that has it (experiment=…)"
+    if experiment.scale and not experiment.points:
+        yield f"scale={experiment.scale} is for experiments: add experiment=…"
+
+
         yield (
             f"pipeline.cross_verify.min_functions={pipeline.cross_verify.min_functions} can never be met with "
             f"pipeline.write_verifiers.samples={pipeline.write_verifiers.samples}"

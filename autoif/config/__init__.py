@@ -7,8 +7,9 @@ out of fingerprints. Paths of data files stay out too: a fingerprint covers what
 
 from autoif.config.common import NOT_IDENTITY
 from autoif.config.evaluation import BenchmarkConfig, EvaluationConfig, HeldoutConfig
-from autoif.config.hardware import Accelerator, HardwareConfig, Precision, Strategy
-from autoif.config.models import ModelConfig, Setting, SettingConfig
+from autoif.config.experiment import ExperimentConfig, PointConfig
+from autoif.config.hardware import Accelerator, HardwareConfig, Precision, SlurmConfig, Strategy
+from autoif.config.models import ModelConfig, Setting, SettingConfig, ShapeConfig
 from autoif.config.run import ExportFormat, PathsConfig, RunConfig, Task, TaskConfig, Tracking, TrackingConfig
 from autoif.config.supervision import (
     BudgetConfig,
@@ -88,6 +89,7 @@ __all__ = [
     "SelfInstructConfig",
     "Setting",
     "SettingConfig",
+    "ExperimentConfig",
     "SftAlgorithm",
     "SftDatasetConfig",
     "Start",
@@ -105,3 +107,4 @@ __all__ = [
     "VllmSupervisor",
     "WriteVerifiersConfig",
 ]
+    "PointConfig",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from autoif.config.evaluation import EvaluationConfig
+from autoif.config.experiment import ExperimentConfig
 from autoif.config.hardware import HardwareConfig
 from autoif.config.models import ModelConfig, SettingConfig
 from autoif.config.supervision import BudgetConfig, SupervisorConfig
@@ -83,6 +84,7 @@ class RunConfig:
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     algorithm: AlgorithmConfig = field(default_factory=AlgorithmConfig)
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    experiment: ExperimentConfig = field(default_factory=ExperimentConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)

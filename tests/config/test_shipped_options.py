@@ -23,6 +23,7 @@ COMPANIONS = {
     "setting=self_alignment": ["supervisor=self"],
     "hardware=a100x8": ["algorithm=online_dpo"],
     "hardware=h800x64": ["algorithm=online_dpo"],
+    "scale=cpu": ["experiment=table3_components"],
 }
 """What an option cannot do without."""
 
@@ -65,7 +66,7 @@ def test_the_papers_runs_plan_in_both_settings(model: str) -> None:
 
 
 def test_every_group_of_the_interface_is_there() -> None:
-    wanted = "task setting model supervisor pipeline ablation algorithm hardware evaluation tracking experiment"
+    wanted = "task setting model supervisor pipeline ablation algorithm hardware evaluation tracking experiment scale"
     assert sorted(wanted.split()) == GROUPS
 
 
