@@ -17,6 +17,7 @@ from autoif.records import TrainStep
 from autoif.stage import Stage
 from autoif.synthesis.graph import synthesis
 from autoif.training.graph import training
+from evaluation.contamination_stages import measured
 from evaluation.graph import measurement
 
 
@@ -25,4 +26,4 @@ def build(config: RunConfig) -> tuple[Stage, ...]:
     made = synthesis(config)
     trained = training(config, config.algorithm, made)
     models = [stage for stage in trained if stage.record is TrainStep]
-    return (*made.stages, *trained, *measurement(config, made, models))
+    return (*made.stages, *trained, *measured(config, models), *measurement(config, made, models))

@@ -70,6 +70,13 @@ def _files(config: RunConfig) -> Iterator[Requirement]:
         yield Requirement("pipeline.queries.path is not set: give a ShareGPT dump (JSON list or JSONL)")
     if queries.path and not _exists(queries.path):
         yield Requirement(f"the ShareGPT dump {queries.path} is missing: set pipeline.queries.path")
+    if config.pipeline.contamination.drop:
+        from evaluation.contamination_sets import SETS, absent
+
+        for name in config.pipeline.contamination.benchmarks:
+            reason = absent(name, data)
+            if reason and not all(source.hub_id for source in SETS[name].sources):
+                yield Requirement(f"pipeline.contamination.drop needs the prompts of {name}: {reason}")
     if data and not _exists(data) and not config.evaluation.only_with_data:
         text = f"the benchmark folder {data} is missing: set evaluation.data_dir, or null to load from the hub"
         yield Requirement(text)

@@ -30,6 +30,8 @@ def dispatch(config: RunConfig) -> None:
             _report(config, stages, store)
         case Task.export:
             _export(config, stages, store)
+        case Task.contamination:
+            _contamination(config, stages, store)
 
 
 def _plan(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
@@ -76,6 +78,14 @@ def _export(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
 
     for path, count in export_run(config, stages, store).items():
         print(f"{path}: {count:,} rows")
+
+
+def _contamination(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
+    from autoif.engines import Engines
+    from evaluation import contamination_task
+
+    with Engines(config) as engines:
+        print(contamination_task.render(contamination_task.check(config, stages, store, engines)))
 
 
 def _needed(config: RunConfig, stages: Sequence[Stage], store: Store) -> list[Requirement]:

@@ -6,6 +6,7 @@ out of fingerprints. Paths of data files stay out too: a fingerprint covers what
 """
 
 from autoif.config.common import NOT_IDENTITY
+from autoif.config.contamination import ContaminationConfig, DecontaminationConfig
 from autoif.config.evaluation import BenchmarkConfig, EvaluationConfig, HeldoutConfig
 from autoif.config.experiment import ExperimentConfig, PointConfig
 from autoif.config.hardware import Accelerator, HardwareConfig, Precision, SlurmConfig, Strategy
@@ -76,7 +77,15 @@ __all__ = [
     "PathsConfig",
     "PipelineConfig",
     "Precision",
+    "CaseScope",
+    "CheckFunctionsConfig",
+    "ComposeConfig",
+    "ComposeJudge",
+    "Contradiction",
+    "Counts",
+    "ContaminationConfig",
     "PreferenceConfig",
+    "DecontaminationConfig",
     "PromptOrder",
     "QueriesConfig",
     "QuerySource",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from autoif.config.contamination import ContaminationConfig
+
 
 @dataclass(kw_only=True, slots=True)
 class HeldoutConfig:
@@ -34,5 +36,6 @@ class EvaluationConfig:
     heldout: HeldoutConfig = field(default_factory=HeldoutConfig)
     ifeval: BenchmarkConfig = field(default_factory=lambda: BenchmarkConfig(limit=None, max_tokens=1280))
     gsm8k: BenchmarkConfig = field(default_factory=lambda: BenchmarkConfig(max_tokens=512))
+    contamination: ContaminationConfig = field(default_factory=ContaminationConfig)
     data_dir: str | None = None
     only_with_data: bool = False

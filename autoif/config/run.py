@@ -22,6 +22,8 @@ class Task(Enum):
     plan = "plan"
     report = "report"
     export = "export"
+    inspect = "inspect"
+    contamination = "contamination"
 
 
 class ExportFormat(Enum):
@@ -37,11 +39,16 @@ class ExportFormat(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class TaskConfig:
-    """The task group. ``format`` and ``folder`` (null: ``<paths.runs>/<name>/export/<format>``) are for export."""
+    """The task group.
+
+    ``format`` and ``folder`` (null: ``<paths.runs>/<name>/export/<format>``) are for export. ``source``: a file of
+    training rows to look at instead of the run's sets, for contamination.
+    """
 
     kind: Task = Task.run
     format: ExportFormat = ExportFormat.alpaca
     folder: str | None = None
+    source: str | None = None
 
 
 class Tracking(Enum):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from autoif.config.common import NOT_IDENTITY
+from autoif.config.contamination import DecontaminationConfig
 
 
 class NliJudge(Enum):
@@ -193,3 +194,4 @@ class PipelineConfig:
     score: ScoreConfig = field(default_factory=ScoreConfig)
     sft_dataset: SftDatasetConfig = field(default_factory=SftDatasetConfig)
     preference: PreferenceConfig = field(default_factory=PreferenceConfig)
+    contamination: DecontaminationConfig = field(default_factory=DecontaminationConfig)

@@ -16,7 +16,7 @@ import msgspec
 
 from autoif.config import RunConfig
 from autoif.errors import AutoifError
-from autoif.records import Comparison, EvaluationItem, Result
+from autoif.records import Comparison, Contamination, EvaluationItem, Result, TrainStep
 from autoif.report.select import Samples, Tally, samples, spread
 from autoif.stage import Stage
 from autoif.store import Entry, Manifest, Store
@@ -97,6 +97,7 @@ class Report:
     comparisons: list[Comparison] = field(default_factory=list)
     trainings: list[Training] = field(default_factory=list)
     pairings: list[Pairing] = field(default_factory=list)
+    contaminations: list[Contamination] = field(default_factory=list)
 
     @property
     def missing(self) -> list[StageView]:
@@ -141,6 +142,8 @@ def _read(report: Report, view: StageView, manifest: Manifest, stage: Stage, ent
         tokens = sum(row.tokens for row in _steps(entry))
         method = stage.name.removeprefix("train_").upper()
         report.trainings.append(Training(stage.title, method, last, rows, tokens, manifest.seconds, manifest.facts))
+    elif stage.record is Contamination:
+        report.contaminations += entry.records(Contamination)
     elif stage.record is not EvaluationItem:
         view.samples, view.tally = samples(entry, manifest, stage.record)
 

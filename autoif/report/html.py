@@ -7,6 +7,7 @@ from pathlib import PurePath
 from autoif.report.collect import Report
 from autoif.report.page import document, figures
 from autoif.report.provenance import provenance
+from autoif.report.section_contamination import contamination
 from autoif.report.section_example import example
 from autoif.report.section_funnel import funnel_section
 from autoif.report.section_results import results
@@ -17,6 +18,7 @@ from autoif.report.text import escape
 
 SECTIONS = (
     ("results", "Results"),
+    ("contamination", "Contamination"),
     ("funnel", "Funnel"),
     ("example", "Example"),
     ("training", "Training"),
@@ -30,6 +32,7 @@ def render(report: Report) -> str:
     """The whole page."""
     parts = {
         "results": results(report),
+        "contamination": contamination(report),
         "funnel": funnel_section(report),
         "example": example(report),
         "training": training(report),

@@ -8,6 +8,8 @@ from autoif.records import PreferencePair, Verifier
 from autoif.report.collect import Pairing, Report
 from autoif.report.funnel import funnel
 from autoif.report.provenance import CALLS, calls, config_yaml, facts, isolation, versions
+from autoif.report.section_contamination import cells, verdict
+from autoif.report.section_contamination import columns as contamination_columns
 from autoif.report.summary import (
     Difference,
     Measure,
@@ -32,6 +34,7 @@ def render(report: Report) -> str:
         *_missing(report),
         "\n".join(f"- {figure} {label}" for figure, label in key_figures(report)),
         *_results(report),
+        *_contamination(report),
         *_funnel(report),
         *_training(report),
         *_answers(report),
@@ -70,6 +73,18 @@ def _results(report: Report) -> list[str]:
         return []
     head = ["benchmark", "n", *map(markdown, names), f"difference to {markdown(names[0])} (95% interval)"]
     return ["## Results", _table(head, rows), *map(markdown, left_out(report))]
+
+
+def _contamination(report: Report) -> list[str]:
+    found = report.contaminations
+    if not found:
+        return []
+    head = ["training set", "benchmark", "rows", "prompts", *map(markdown, contamination_columns(found))]
+    rows = [
+        [markdown(row.data), markdown(benchmark_name(row.benchmark)), *map(markdown, cells(row, len(head)))]
+        for row in found
+    ]
+    return ["## Contamination", _table(head, rows), markdown(verdict(found), 400)]
 
 
 def _marks(measure: Measure) -> str:

@@ -25,6 +25,7 @@ from autoif.synthesis import (
 )
 from autoif.synthesis.prompts import texts
 
+from evaluation.contamination_stages import cleaned
 
 @dataclass(frozen=True, slots=True)
 class Synthesis:
@@ -41,8 +42,9 @@ class Synthesis:
 def synthesis(config: RunConfig) -> Synthesis:
     """Instructions and verifiers, then prompts and responses, then the SFT samples. Disabled filters are left out."""
     verifiers = _verifiers(config)
-    pool, prompts = _prompts(config, verifiers[-1])
-    answers = _answers(config, prompts)
+    pool, drawn = _prompts(config, verifiers[-1])
+    prompts = cleaned(config, drawn)
+    answers = _answers(config, prompts[-1])
     pipeline = config.pipeline
     examples = Stage(
         name="sft_dataset",
@@ -54,8 +56,8 @@ def synthesis(config: RunConfig) -> Synthesis:
         chunk=CHUNK,
         estimate=partial(datasets.estimate_sft, pipeline.sft_dataset, pipeline.respond.samples),
     )
-    stages = (*verifiers, pool, prompts, *answers, examples)
-    return Synthesis(stages, verifiers[-1], pool, prompts, answers[-1], examples)
+    stages = (*verifiers, pool, *prompts, *answers, examples)
+    return Synthesis(stages, verifiers[-1], pool, prompts[-1], answers[-1], examples)
 
 
 def _written(config: RunConfig) -> list[Stage]:
@@ -182,19 +184,20 @@ def _answers(config: RunConfig, prompts: Stage) -> list[Stage]:
         name="verify_responses",
         function=verify_responses.verify_responses,
         config=pipeline.verify_responses,
-        inputs=(responses,),
+        inputs=(made[-1],),
         engines={"execution": config.execution},
         estimate=partial(verify_responses.estimate, functions, samples),
     )
     if not pipeline.score.enabled:
-        return [responses, verified]
+        return [*made, verified]
     scored = answers(
         name="score",
         function=score.score,
+    made = cleaned(config, responses) if pipeline.start.kind is Start.query_rft else [responses]
         config=pipeline.score,
         inputs=(verified,),
         texts=texts("score"),
         engines=supervisor,
         estimate=partial(score.estimate, samples),
     )
-    return [responses, verified, scored]
+    return [*made, verified, scored]
