@@ -235,6 +235,47 @@ class EvaluationItem(Record, frozen=True):
     detail: str = ""
 
 
+class Overlap(Record, frozen=True):
+    """A training row that holds a benchmark prompt, or says it in other words.
+
+    ``share``: of the prompt's n-grams in the row, in [0, 1]; for a rephrased one the likeness by which it was chosen.
+    ``prompt``, ``text``: the beginning of the prompt, and the part of the row around what it shares with it.
+    """
+
+    benchmark: str
+    item: str
+    row: str
+    share: float
+    prompt: str
+    text: str
+    rephrased: bool = False
+
+
+class Contamination(Record, frozen=True):
+    """How much of a benchmark stands in a training set (paper table 4).
+
+    ``train``, ``test``: rows and prompts compared. ``overlapping``: prompts that share any n-gram of ``words`` words
+    with a row; ``contaminated``: prompts of which one row holds at least ``share`` of the n-grams; ``rows``: rows that
+    hold as much. ``asked``: pairs shown to ``judge``; ``rephrased``: prompts of which it found one said in other
+    words (None: no judge); ``unparsable``: verdicts that could not be read. ``examples``: the plainest cases.
+    """
+
+    data: str
+    benchmark: str
+    train: int
+    test: int
+    overlapping: int
+    contaminated: int
+    rows: int
+    words: int
+    share: float
+    asked: int = 0
+    rephrased: int | None = None
+    unparsable: int = 0
+    judge: str | None = None
+    examples: tuple[Overlap, ...] = ()
+
+
 class Rejected(Record, frozen=True):
     """A record a stage dropped, and why: ``reason`` is a short fixed name to count by, ``detail`` the evidence."""
 
@@ -277,47 +318,6 @@ def read_records(path: Path, kind: type[R]) -> Iterator[R]:
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
-class Overlap(Record, frozen=True):
-    """A training row that holds a benchmark prompt, or says it in other words.
-
-    ``share``: of the prompt's n-grams in the row, in [0, 1]; for a rephrased one the likeness by which it was chosen.
-    ``prompt``, ``text``: the beginning of the prompt, and the part of the row around what it shares with it.
-    """
-
-    benchmark: str
-    item: str
-    row: str
-    share: float
-    prompt: str
-    text: str
-    rephrased: bool = False
-
-
-class Contamination(Record, frozen=True):
-    """How much of a benchmark stands in a training set (paper table 4).
-
-    ``train``, ``test``: rows and prompts compared. ``overlapping``: prompts that share any n-gram of ``words`` words
-    with a row; ``contaminated``: prompts of which one row holds at least ``share`` of the n-grams; ``rows``: rows that
-    hold as much. ``asked``: pairs shown to ``judge``; ``rephrased``: prompts of which it found one said in other
-    words (None: no judge); ``unparsable``: verdicts that could not be read. ``examples``: the plainest cases.
-    """
-
-    data: str
-    benchmark: str
-    train: int
-    test: int
-    overlapping: int
-    contaminated: int
-    rows: int
-    words: int
-    share: float
-    asked: int = 0
-    rephrased: int | None = None
-    unparsable: int = 0
-    judge: str | None = None
-    examples: tuple[Overlap, ...] = ()
-
-
     """Write rows to ``path`` (replaced as a whole at the end); returns how many."""
     part = path.with_name(path.name + ".part")
     count = 0

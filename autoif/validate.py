@@ -113,6 +113,9 @@ RANGES: dict[str, Range] = {
     "heldout.limit": _NATURAL,
     "ifeval.limit": _NATURAL,
     "gsm8k.limit": _NATURAL,
+    "words": Range(2),
+    "share": _PART,
+    "candidates": _NATURAL,
     "workers": _NATURAL,
     "cpu_seconds": _POSITIVE,
     "wall_seconds": _POSITIVE,
@@ -123,9 +126,6 @@ RANGES: dict[str, Range] = {
 }
 """Allowed numbers by field name; ``parent.name`` wins over ``name``."""
 
-    "words": Range(2),
-    "share": _PART,
-    "candidates": _NATURAL,
 _LABELS = {"entailment", "neutral", "contradiction"}
 _ATTENTION = {"sdpa", "eager", "flash_attention_2"}
 _SHARDED = {Strategy.zero1, Strategy.zero2, Strategy.zero3}
@@ -151,6 +151,7 @@ def _problems(config: RunConfig) -> Iterator[str]:
     for path, training in trainings(config):
         yield from _batch(path, training, config.hardware)
     yield from _lengths(config)
+    yield from _contamination(config)
     if config.tracking.mode not in MODES:
         yield f"tracking.mode={config.tracking.mode!r}: expected one of {', '.join(MODES)}"
 
@@ -163,7 +164,6 @@ def trainings(config: RunConfig) -> Iterator[tuple[str, TrainingConfig]]:
         case OfflineDpoAlgorithm(dpo=dpo) | OnlineDpoAlgorithm(dpo=dpo):
             yield "algorithm.dpo", dpo
 
-    yield from _contamination(config)
 
 def _out_of_range(value: Any, path: str = "") -> Iterator[str]:
     for field in dataclasses.fields(value):
@@ -219,6 +219,18 @@ def _experiment(experiment: ExperimentConfig) -> Iterator[str]:
         yield "evaluation.heldout needs queries set aside: set pipeline.queries.heldout, or evaluation.heldout.limit=0"
 
 
+def _contamination(config: RunConfig) -> Iterator[str]:
+    from evaluation.contamination_sets import check_names
+
+    named = {
+        "evaluation.contamination.benchmarks": config.evaluation.contamination.benchmarks,
+        "pipeline.contamination.benchmarks": config.pipeline.contamination.benchmarks,
+    }
+    yield from (problem for setting, names in named.items() if (problem := check_names(names, setting)))
+    if config.pipeline.contamination.drop and not config.pipeline.contamination.benchmarks:
+        yield "pipeline.contamination.drop=true drops nothing without pipeline.contamination.benchmarks: name some"
+
+
 def _hardware(hardware: HardwareConfig) -> Iterator[str]:
     world = hardware.devices * hardware.nodes
     if hardware.strategy is Strategy.single and world > 1:
@@ -241,18 +253,6 @@ def _batch(path: str, training: TrainingConfig, hardware: HardwareConfig) -> Ite
             f"{path}.global_batch_size={training.global_batch_size} is not a multiple of {micro * devices * nodes} "
             f"(hardware: micro_batch_size {micro} × devices {devices} × nodes {nodes})"
         )
-
-def _contamination(config: RunConfig) -> Iterator[str]:
-    from evaluation.contamination_sets import check_names
-
-    named = {
-        "evaluation.contamination.benchmarks": config.evaluation.contamination.benchmarks,
-        "pipeline.contamination.benchmarks": config.pipeline.contamination.benchmarks,
-    }
-    yield from (problem for setting, names in named.items() if (problem := check_names(names, setting)))
-    if config.pipeline.contamination.drop and not config.pipeline.contamination.benchmarks:
-        yield "pipeline.contamination.drop=true drops nothing without pipeline.contamination.benchmarks: name some"
-
 
 
 def _lengths(config: RunConfig) -> Iterator[str]:

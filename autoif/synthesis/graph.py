@@ -24,8 +24,8 @@ from autoif.synthesis import (
     write_verifiers,
 )
 from autoif.synthesis.prompts import texts
-
 from evaluation.contamination_stages import cleaned
+
 
 @dataclass(frozen=True, slots=True)
 class Synthesis:
@@ -180,6 +180,7 @@ def _answers(config: RunConfig, prompts: Stage) -> list[Stage]:
             engines=supervisor,
             estimate=partial(respond.estimate, samples),
         )
+    made = cleaned(config, responses) if pipeline.start.kind is Start.query_rft else [responses]
     verified = answers(
         name="verify_responses",
         function=verify_responses.verify_responses,
@@ -193,7 +194,6 @@ def _answers(config: RunConfig, prompts: Stage) -> list[Stage]:
     scored = answers(
         name="score",
         function=score.score,
-    made = cleaned(config, responses) if pipeline.start.kind is Start.query_rft else [responses]
         config=pipeline.score,
         inputs=(verified,),
         texts=texts("score"),
