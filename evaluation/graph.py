@@ -13,6 +13,7 @@ from autoif.synthesis.graph import Synthesis
 from autoif.synthesis.prompts import texts
 from evaluation import registry
 from evaluation import stages as evaluation
+from evaluation.yardstick import threshold, yardstick
 
 
 def measurement(config: RunConfig, made: Synthesis, models: list[Stage]) -> list[Stage]:
@@ -22,7 +23,8 @@ def measurement(config: RunConfig, made: Synthesis, models: list[Stage]) -> list
     if len(models) > 1:
         offline = isinstance(config.algorithm, OfflineDpoAlgorithm)
         subjects["offline_dpo" if offline else "online_dpo"] = (models[-1],)
-    prompts = [_heldout_prompts(config, made)] if "heldout" in runnable else []
+    verified, extra = yardstick(config, made) if "heldout" in runnable else (made.verified, [])
+    prompts = [_heldout_prompts(config, verified, made.queries)] if "heldout" in runnable else []
     answered = [_heldout(config, prompts[0], subject, model) for subject, model in subjects.items() if prompts]
     for section in runnable:
         if section != "heldout":
@@ -43,7 +45,7 @@ def _heldout_prompts(config: RunConfig, made: Synthesis) -> Stage:
         record=Prompt,
         function=attach_queries.heldout_prompts,
         config=attach_queries.HeldoutPromptsConfig(limit=limit, order=order),
-        inputs=(made.verified, made.queries),
+        inputs=(verified, queries),
         texts=texts(f"prompt_{order.value}"),
         seed=config.seed,
         estimate=lambda *_: Estimate(records=limit),
@@ -52,13 +54,12 @@ def _heldout_prompts(config: RunConfig, made: Synthesis) -> Stage:
 
 def _heldout(config: RunConfig, prompts: Stage, subject: str, model: tuple[Stage, ...]) -> Stage:
     base = model_identity(config.model)
-    threshold = config.pipeline.verify_responses.threshold
     return Stage(
         name="answer_heldout",
         label=f"answer_heldout_{subject}",
         record=EvaluationItem,
         function=evaluation.answer_heldout,
-        config=evaluation.heldout_config(config.evaluation, subject, base, threshold),
+        config=evaluation.heldout_config(config.evaluation, subject, base, threshold(config)),
         inputs=(prompts, *model),
         engines={"execution": config.execution} | ({} if model else {"model": base}),
         seed=config.seed,

@@ -7,7 +7,7 @@ out of fingerprints. Paths of data files stay out too: a fingerprint covers what
 
 from autoif.config.common import NOT_IDENTITY
 from autoif.config.contamination import ContaminationConfig, DecontaminationConfig
-from autoif.config.evaluation import BenchmarkConfig, EvaluationConfig, HeldoutConfig
+from autoif.config.evaluation import BenchmarkConfig, Checks, EvaluationConfig, HeldoutConfig
 from autoif.config.experiment import ExperimentConfig, PointConfig
 from autoif.config.hardware import Accelerator, HardwareConfig, Precision, SlurmConfig, Strategy
 from autoif.config.models import ModelConfig, Setting, SettingConfig, ShapeConfig
@@ -77,6 +77,7 @@ __all__ = [
     "HeldoutConfig",
     "LocalSupervisor",
     "ModelConfig",
+    "Checks",
     "NliConfig",
     "NliJudge",
     "OfflineDpoAlgorithm",

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from autoif.config.contamination import ContaminationConfig
 
 
+class Checks(Enum):
+    """Which checks the functions of held-out prompts passed: those of the run itself, or all of the paper's."""
+
+    own = "own"
+    all = "all"
+
+
 @dataclass(kw_only=True, slots=True)
 class HeldoutConfig:
-    """Verified instructions × queries never trained on, scored by their functions. ``limit`` prompts; 0: none."""
+    """Verified instructions × queries never trained on, scored by their functions. ``limit`` prompts; 0: none.
+
+    ``checks``: all makes the same prompts for every point of an ablation, whatever it leaves out.
+    """
 
     limit: int = 500
     max_tokens: int = 512
+    checks: Checks = Checks.own
 
 
 @dataclass(kw_only=True, slots=True)

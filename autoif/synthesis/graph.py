@@ -41,7 +41,7 @@ class Synthesis:
 
 def synthesis(config: RunConfig) -> Synthesis:
     """Instructions and verifiers, then prompts and responses, then the SFT samples. Disabled filters are left out."""
-    verifiers = _verifiers(config)
+    verifiers = instruction_level(config)
     pool, drawn = _prompts(config, verifiers[-1])
     prompts = cleaned(config, drawn)
     answers = _answers(config, prompts[-1])
@@ -90,7 +90,7 @@ def _written(config: RunConfig) -> list[Stage]:
     return [first, written]
 
 
-def _verifiers(config: RunConfig) -> list[Stage]:
+def instruction_level(config: RunConfig) -> list[Stage]:
     """Instruction level (§3.1): the last stage holds the verified instructions."""
     pipeline, kind = config.pipeline, config.pipeline.start.kind
     functions = pipeline.write_verifiers.samples
