@@ -35,10 +35,10 @@ def measurement(config: RunConfig, made: Synthesis, models: list[Stage]) -> list
     summary = partial(Stage, inputs=tuple(answered), seed=config.seed, estimate=lambda *_: few)
     results = summary(name="results", record=Result, function=evaluation.summarise)
     comparisons = summary(name="comparisons", record=Comparison, function=evaluation.compare)
-    return [*prompts, *answered, results, comparisons]
+    return [*extra, *prompts, *answered, results, comparisons]
 
 
-def _heldout_prompts(config: RunConfig, made: Synthesis) -> Stage:
+def _heldout_prompts(config: RunConfig, verified: Stage, queries: Stage) -> Stage:
     order, limit = config.pipeline.queries.order, config.evaluation.heldout.limit
     return Stage(
         name="heldout_prompts",
