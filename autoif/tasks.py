@@ -30,6 +30,8 @@ def dispatch(config: RunConfig) -> None:
             _report(config, stages, store)
         case Task.export:
             _export(config, stages, store)
+        case Task.inspect:
+            _inspect(config, stages, store)
         case Task.contamination:
             _contamination(config, stages, store)
 
@@ -78,6 +80,16 @@ def _export(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
 
     for path, count in export_run(config, stages, store).items():
         print(f"{path}: {count:,} rows")
+
+
+def _inspect(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
+    from autoif import browser
+    from autoif.engines import Engines
+
+    with Engines(config) as engines:
+        written = browser.write(config, stages, store, engines)
+    found = f" ({written.found:,} of them written before)" if written.found else ""
+    print(f"{written.records:,} records{found}: open {written.page.resolve().as_uri()}")
 
 
 def _contamination(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
