@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
@@ -16,8 +17,9 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from autoif import border
+from autoif.config import Task
 from autoif.errors import AutoifError
-from autoif.points import Point, alike, points
+from autoif.points import POINT, Point, alike, points
 
 
 def launch(cfg: DictConfig, todo: Sequence[Point]) -> list[tuple[Point, str]]:
@@ -58,4 +60,15 @@ def run(cfg: DictConfig) -> int:
     print(f"\n{len(todo) - len(failed)} of {len(todo)} points finished")
     for point, reason in failed:
         print(f"autoif: {point.config.name} failed: {reason}", file=sys.stderr)
+    if cfg.experiment.table and todo[0].config.task.kind in (Task.run, Task.report, Task.contamination):
+        print(f"table: {_write_table(cfg)}")
     return 1 if failed else 0
+
+
+def _write_table(cfg: DictConfig) -> Path:
+    """The experiment's table over all of its points, those included that were not asked for this time."""
+    from autoif.report import write_experiment
+
+    typed = [text for text in cfg.hydra.overrides.task if not text.startswith((f"{POINT}=", "task="))]
+    everything = points(border.compose(typed, multirun=True))
+    return write_experiment([point.config for point in everything], typed, alike(everything))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,3 +31,10 @@ def write(config: RunConfig, stages: Sequence[Stage], store: Store) -> Path:
     page = save(folder / "report.html", html.render(report))
     write_site(Path(config.paths.runs).expanduser(), summarise(report))
     return page
+
+
+def write_experiment(configs: Sequence[RunConfig], typed: Sequence[str], same: Mapping[str, str]) -> Path:
+    """Write an experiment's table and page over all its points; see :mod:`autoif.report.experiment`."""
+    from autoif.report import experiment
+
+    return experiment.write_experiment(configs, typed, same)

@@ -1,7 +1,7 @@
-"""The site over all runs: ``runs/index.html`` and ``runs/results.csv``, made from the summaries beside the reports.
+"""What the site over all runs is made of: summaries beside the reports, tables of experiments, the numbers as CSV.
 
-Every report leaves a ``report.json``; the index needs neither the store nor the configurations of other runs. Runs of
-one sweep share the first part of their name and stand together.
+Every report leaves a ``report.json``, every experiment a ``table.json``; the index needs neither the store nor the
+configurations of other runs. Runs of one sweep share the first part of their name and stand together.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import csv
 import fcntl
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -18,38 +18,29 @@ from urllib.parse import quote
 import msgspec
 
 from autoif.records import Comparison, Result
-from autoif.report.collect import Report
+from autoif.report.collect import Report, StageView
 from autoif.report.files import save
-from autoif.report.forest import Row, forest, size
-from autoif.report.page import document, figures, section, table, tag
-from autoif.report.summary import (
-    Measure,
-    benchmark_name,
-    headline,
-    key_figures,
-    measures,
-    metric_name,
-    primary,
-    subtitle,
-    title,
-)
-from autoif.report.text import count, duration, escape
+from autoif.report.funnel import funnel
+from autoif.report.summary import Measure, headline, key_figures, measures, subtitle, title
+from autoif.report.table_data import Table
 
 SUMMARY = "report.json"
+TABLE = "table.json"
 _SKIP = {"wandb", ".hydra"}
 
 
 class StageSummary(msgspec.Struct, frozen=True):
-    """One stage of a run; ``seconds`` is None while it is not done."""
+    """One stage of a run; ``seconds`` is None while it is not done. ``calls``: its counts of model calls and tokens."""
 
     title: str
     fingerprint: str
     seconds: float | None = None
     kept: int | None = None
+    calls: dict[str, float] = {}
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What the index needs of a run. ``figures``: (figure, what it counts)."""
+    """What the index needs of a run. ``figures``: (figure, what it counts). ``parts``: anchors on the run's page."""
 
     name: str
     title: str
@@ -57,6 +48,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     figures: tuple[tuple[str, str], ...]
     stages: tuple[StageSummary, ...]
+    parts: tuple[str, ...] = ()
     results: tuple[Result, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
 
@@ -88,24 +80,57 @@ def summarise(report: Report) -> RunSummary:
         subtitle=subtitle(report),
         sentence=headline(report)[0],
         figures=tuple(key_figures(report)),
-        stages=tuple(
-            StageSummary(stage.title, stage.fingerprint, stage.manifest.seconds, stage.manifest.kept)
-            if stage.manifest
-            else StageSummary(stage.title, stage.fingerprint)
-            for stage in report.stages
-        ),
+        stages=tuple(map(_stage, report.stages)),
+        parts=tuple(_parts(report)),
         results=tuple(report.results),
         comparisons=tuple(msgspec.structs.replace(row, gained=(), lost=()) for row in report.comparisons),
     )
 
 
+def _parts(report: Report) -> Iterator[str]:
+    if funnel(report):
+        yield "funnel"
+    if any(training.rows for training in report.trainings):
+        yield "training"
+    if report.pairings:
+        yield "answers"
+    if any(stage.samples.kept or stage.samples.rejected for stage in report.stages):
+        yield "samples"
+
+
+def _stage(stage: StageView) -> StageSummary:
+    if stage.manifest is None:
+        return StageSummary(stage.title, stage.fingerprint)
+    noted = stage.manifest.facts.get("calls")
+    calls = {str(k): float(v) for k, v in noted.items() if isinstance(v, int | float)} if noted else {}
+    return StageSummary(stage.title, stage.fingerprint, stage.manifest.seconds, stage.manifest.kept, calls)
+
+
 def write_site(runs: Path, summary: RunSummary) -> Path:
     """Leave ``summary`` beside its report and renew the index over everything below ``runs``; returns the index."""
     save(runs / summary.name / SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=1).decode())
+    return renew(runs)
+
+
+def renew(runs: Path) -> Path:
+    """Write ``index.html`` and ``results.csv`` over everything below ``runs``; returns the index."""
+    from autoif.report.index_page import render
+
     with _alone(runs):
         found = sorted(read_summaries(runs), key=lambda run: run.name)
         save(runs / "results.csv", _csv(found))
-        return save(runs / "index.html", _page(found))
+        return save(runs / "index.html", render(found, read_tables(runs, {run.group for run in found})))
+
+
+def read_tables(runs: Path, groups: Iterable[str]) -> dict[str, Table]:
+    """The readable tables of experiments, by the name that their runs share."""
+    found = {}
+    for group in sorted(groups):
+        try:
+            found[group] = msgspec.json.decode((runs / group / TABLE).read_bytes(), type=Table)
+        except (OSError, msgspec.DecodeError):
+            continue
+    return found
 
 
 def read_summaries(runs: Path) -> Iterator[RunSummary]:
@@ -125,74 +150,6 @@ def _alone(runs: Path) -> Iterator[None]:
     with (runs / ".index.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-
-
-def _page(runs: Sequence[RunSummary]) -> str:
-    groups: dict[str, list[RunSummary]] = {}
-    for run in runs:
-        groups.setdefault(run.group, []).append(run)
-    body = "".join(_group(key, name, members) for key, (name, members) in _keyed(groups))
-    work = {stage.fingerprint: stage.seconds for run in runs for stage in run.stages if stage.seconds is not None}
-    total = [
-        (count(len(runs)), "runs" if len(runs) != 1 else "run"),
-        (count(len(work)), "distinct stages"),
-        (duration(sum(work.values())), "wall time, shared stages once"),
-    ]
-    header = f'<p class="over">AutoIF</p><h1>Runs</h1>{figures(total)}'
-    links = [(f"#{key}", name) for key, (name, _) in _keyed(groups)] + [("results.csv", "results.csv")]
-    return document("AutoIF runs", header, body, links, "Renewed with every report. The numbers: results.csv.")
-
-
-def _keyed(groups: dict[str, list[RunSummary]]) -> list[tuple[str, tuple[str, list[RunSummary]]]]:
-    return [(f"group-{i + 1}", item) for i, item in enumerate(groups.items())]
-
-
-def _group(key: str, name: str, runs: Sequence[RunSummary]) -> str:
-    about = runs[0].sentence if len(runs) == 1 else f"{count(len(runs))} points of one sweep."
-    return section(key, name, about, *_forests(runs), _table(runs))
-
-
-def _forests(runs: Sequence[RunSummary]) -> Iterator[str]:
-    """One plot a benchmark's first metric, a row for each run that measured it."""
-    found: dict[str, list[tuple[RunSummary, Measure]]] = {}
-    for run in runs:
-        seen = set()
-        for measure in run.measures():
-            if measure.benchmark not in seen:
-                seen.add(measure.benchmark)
-                found.setdefault(measure.benchmark, []).append((run, measure))
-    for benchmark, pairs in found.items():
-        names = list(dict.fromkeys(name for _, measure in pairs for name in measure.by_model))
-        rows = [Row(run.label, size(measure), measure, run.href) for run, measure in pairs]
-        if plot := forest(rows, names):
-            metric = metric_name(pairs[0][1].metric)
-            yield f"<h3>{escape(benchmark_name(benchmark))}: {escape(metric)}</h3>{plot}"
-
-
-def _table(runs: Sequence[RunSummary]) -> str:
-    head = ["Run", "Trained", *dict.fromkeys(label for run in runs for _, label in run.figures), "difference", ""]
-    rows = []
-    for run in runs:
-        known = {label: figure for figure, label in run.figures}
-        best = primary(run.measures())
-        done = sum(stage.seconds is not None for stage in run.stages)
-        state = tag("done", "ok") if done == len(run.stages) else tag(f"{done} of {len(run.stages)} stages", "no")
-        rows.append(
-            [
-                f'<a class="runname" href="{escape(run.href)}">{escape(run.label)}</a>',
-                escape(run.title),
-                *(escape(known.get(label, "–")) for label in head[2:-2]),
-                _shift(best),
-                state,
-            ]
-        )
-    return table(head, rows, range(2, len(head) - 1))
-
-
-def _shift(measure: Measure | None) -> str:
-    if measure is None or measure.difference is None:
-        return "–"
-    return f'<b class="{measure.difference.verdict}">{measure.shift(measure.difference.value)}</b>'
 
 
 def _csv(runs: Sequence[RunSummary]) -> str:

@@ -36,7 +36,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_run_is_linked_and_every_link_resolves(runs: Path) -> None:
     page = Page((runs / "index.html").read_text())
     links = [attrs["href"] or "" for tag, attrs in page.tags if tag == "a"]
-    pages = {link for link in links if not link.startswith("#")}
+    parts = {link.partition("#")[::2] for link in links if "#" in link and not link.startswith("#")}
+    assert len(parts) > 8
+    for path, part in parts:
+        ids = {attrs["id"] for _, attrs in Page((runs / unquote(path)).read_text()).tags if "id" in attrs}
+        assert part in ids
+    pages = {link.partition("#")[0] for link in links if not link.startswith("#")}
     assert all((runs / unquote(link)).is_file() for link in pages)
     assert {unquote(link) for link in pages} == {
         "results.csv",
