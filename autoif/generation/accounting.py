@@ -90,35 +90,50 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
 
+_CARRIED = ("replayed", "used_in", "used_out")
+"""Counts that live in the stage's facts alone, and go on from there after a restart."""
+
+
 class Account:
     """What one stage used, by engine; ``name`` is the same in every process that works on the stage.
 
-    ``replayed``: answers from a recording, those before a restart included.
+    ``replayed``: answers from a recording; ``used_in`` and ``used_out``: tokens of every answer that the stage saw,
+    asked, cached or replayed: what the same work costs from scratch. Those before a restart are included.
     """
 
-    def __init__(self, name: str, replayed: int = 0) -> None:
+    def __init__(self, name: str, before: Mapping[str, int] | None = None) -> None:
         self.name = name
-        self.replayed = replayed
+        self.replayed, self.used_in, self.used_out = ((before or {}).get(field, 0) for field in _CARRIED)
         self.used: dict[str, tuple[Usage, Price]] = {}
+        self.cache_bytes = 0
+        """What the call cache took on disk after the last answers."""
+
+    def saw(self, answer: Answer) -> None:
+        """Count the tokens of an answer that the stage got, wherever it came from."""
+        if isinstance(answer, Completion):
+            self.used_in += answer.prompt_tokens
+            self.used_out += answer.completion_tokens
 
     def facts(self) -> dict[str, Any]:
         """For a manifest: sums over the engines under ``calls``; empty when nothing was asked."""
-        if not self.used:
-            return {"calls": {"replayed": self.replayed}} if self.replayed else {}
-        total = sum((usage for usage, _ in self.used.values()), Usage())
-        cost = sum(price.of(usage) for usage, price in self.used.values())
-        calls: dict[str, Any] = {
-            "asked": total.misses,
-            "cached": total.hits,
-            "replayed": self.replayed,
-            "failures": total.failures,
-            "retries": total.retries,
-            "tokens_in": total.prompt_tokens,
-            "tokens_out": total.completion_tokens,
-            "seconds_waited": round(total.seconds, 1),
-            "cost": round(cost, 6),
-        }
-        return {"calls": {name: value for name, value in calls.items() if value or name == "asked"}}
+        carried = {name: getattr(self, name) for name in _CARRIED}
+        calls: dict[str, Any] = {}
+        if self.used:
+            total = sum((usage for usage, _ in self.used.values()), Usage())
+            cost = sum(price.of(usage) for usage, price in self.used.values())
+            calls = {
+                "asked": total.misses,
+                "cached": total.hits,
+                "failures": total.failures,
+                "retries": total.retries,
+                "tokens_in": total.prompt_tokens,
+                "tokens_out": total.completion_tokens,
+                "seconds_waited": round(total.seconds, 1),
+                "cost": round(cost, 6),
+                "cache_bytes": self.cache_bytes,
+            }
+        calls = {name: value for name, value in (calls | carried).items() if value or name == "asked"}
+        return {"calls": calls} if calls else {}
 
 
 _account: ContextVar[Account | None] = ContextVar("account", default=None)
@@ -127,7 +142,7 @@ _account: ContextVar[Account | None] = ContextVar("account", default=None)
 @contextmanager
 def charged_to(name: str, facts: Mapping[str, Any]) -> Iterator[Account]:
     """Charge what is generated inside to the account ``name``; ``facts`` are those noted before a restart."""
-    account = Account(name, facts.get("calls", {}).get("replayed", 0))
+    account = Account(name, facts.get("calls"))
     token = _account.set(account)
     try:
         yield account

@@ -211,8 +211,12 @@ class CachedGenerator:
         Raises:
             EngineError: what the engine raises, and when the budget is used up.
         """
+        account = current()
         try:
-            yield from in_order(self._engine, requests, self, self._usage, self._gate)
+            for answer in in_order(self._engine, requests, self, self._usage, self._gate):
+                if account is not None:
+                    account.saw(answer)
+                yield answer
         finally:
             if not self._closed:
                 self.put(self.identity, [])
@@ -230,6 +234,7 @@ class CachedGenerator:
         standing = self._cache.put(engine, rows, Charge(self._run, name, used))
         if account is not None and not rows:
             account.used[engine] = (self._cache.charged(self._run, name, engine), self._price)
+            account.cache_bytes = self._cache.size_bytes()
         return standing
 
     def stats(self) -> Usage:

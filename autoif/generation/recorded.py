@@ -121,10 +121,12 @@ class RecordedGenerator:
             found = self._answers.get(bytes.fromhex(key))
             if found is None:
                 raise RecordingMissError(self._miss(key, request))
+            answer = decode_answer(found)
             if account is not None:
                 account.replayed += 1
+                account.saw(answer)
             advance(CALLS)
-            yield decode_answer(found)
+            yield answer
 
     def close(self) -> None:
         """Forget the rows."""

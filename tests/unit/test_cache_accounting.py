@@ -123,7 +123,7 @@ def test_replayed_answers_are_counted_as_such(server: ChatServer, tmp_path: Path
     run(second, store, settings)
     replay = RunConfig(supervisor=RecordedSupervisor(path=str(tmp_path / "r.jsonl")))
     other = dataclasses.replace(second, seed=1)
-    assert run(other, store, replay)["calls"] == {"replayed": 10}
+    assert run(other, store, replay)["calls"] == {"replayed": 10, "used_in": 70, "used_out": 30}
 
 
 def test_charges_are_kept_apart_by_run_and_account(tmp_path: Path, server: ChatServer) -> None:
