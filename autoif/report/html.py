@@ -12,6 +12,7 @@ from autoif.report.section_example import example
 from autoif.report.section_funnel import funnel_section
 from autoif.report.section_results import results
 from autoif.report.section_samples import answers, samples
+from autoif.report.section_supervision import supervision
 from autoif.report.section_training import training
 from autoif.report.summary import headline, key_figures, subtitle, title
 from autoif.report.text import escape
@@ -20,6 +21,7 @@ SECTIONS = (
     ("results", "Results"),
     ("contamination", "Contamination"),
     ("funnel", "Funnel"),
+    ("supervision", "Supervision"),
     ("example", "Example"),
     ("training", "Training"),
     ("answers", "Answers"),
@@ -34,6 +36,7 @@ def render(report: Report) -> str:
         "results": results(report),
         "contamination": contamination(report),
         "funnel": funnel_section(report),
+        "supervision": supervision(report),
         "example": example(report),
         "training": training(report),
         "answers": answers(report),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from autoif.records import PreferencePair, Verifier
+from autoif.report import section_supervision
 from autoif.report.collect import Pairing, Report
 from autoif.report.funnel import funnel
 from autoif.report.provenance import CALLS, calls, config_yaml, facts, isolation, versions
@@ -36,6 +37,7 @@ def render(report: Report) -> str:
         *_results(report),
         *_contamination(report),
         *_funnel(report),
+        *_supervision(report),
         *_training(report),
         *_answers(report),
         *_samples(report),
@@ -130,6 +132,13 @@ def _funnel(report: Report) -> list[str]:
         ]
         parts += [f"### {name}", _table(["stage", "in", "kept", "share", "inside", "dropped"], rows)]
     return ["## Funnel", *parts] if parts else []
+
+
+def _supervision(report: Report) -> list[str]:
+    cells = [[markdown(cell) for cell in row] for row in section_supervision.rows(report)]
+    return (
+        ["## Supervision", _table(section_supervision.HEAD, cells), *section_supervision.notes(report)] if cells else []
+    )
 
 
 def _training(report: Report) -> list[str]:
