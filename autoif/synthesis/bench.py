@@ -19,7 +19,7 @@ from typing import Any
 from autoif.config import ExportFormat, PreferenceConfig, ScoreConfig, SftDatasetConfig, VerifyResponsesConfig
 from autoif.execution import ExecutionConfig, ExecutionEngine
 from autoif.generation import Completion, Request
-from autoif.interchange.training_sets import export
+from autoif.interchange.training_sets import TrainingSet, export
 from autoif.records import Answers, Function, PreferencePair, Prompt, Response, SftExample, Verifier, digest
 from autoif.stage import CHUNK, Context, Rows, Stage, run_stage
 from autoif.store import Store
@@ -121,7 +121,9 @@ def measure(count: int, folder: Path, workers: int) -> None:
                 _report(count, stage.name, time.perf_counter() - started, manifest.kept)
     started = time.perf_counter()
     sets = {stage.record: Rows(stage.entry(store), stage.record) for stage in stages}
-    files = export(ExportFormat.alpaca, folder / "export", sets[SftExample], sets[PreferencePair])  # type: ignore[arg-type]
+    names = (("sft", SftExample), ("preference", PreferencePair))
+    made = [TrainingSet(name, record, sets[record]) for name, record in names]
+    files = export(ExportFormat.alpaca, folder / "export", made)
     _report(count, "export", time.perf_counter() - started, sum(files.values()))
 
 

@@ -12,7 +12,6 @@ from autoif import jsonrows
 from autoif.border import load
 from autoif.config import (
     CrossVerifyConfig,
-    ExportFormat,
     ModelConfig,
     NliConfig,
     NliJudge,
@@ -26,7 +25,6 @@ from autoif.config import (
     VerifyResponsesConfig,
 )
 from autoif.errors import ConfigError, DataError
-from autoif.interchange.training_sets import export
 from autoif.interchange.upstream import Kind, read
 from autoif.interchange.upstream_export import RECORDS, rows
 from autoif.pipeline import build
@@ -36,11 +34,8 @@ from autoif.records import (
     Case,
     Function,
     Instruction,
-    Message,
-    PreferencePair,
     Prompt,
     Response,
-    SftExample,
     Verifier,
     digest,
 )
@@ -302,106 +297,6 @@ def test_responses_no_function_could_judge_are_not_exported_as_wrong():
     (row,) = rows(Kind.dpo_query_eval_score_results, [Answers(id="p", prompt=prompt, responses=responses)])
     assert row["response"] == [["b", 0.0]]
     assert not list(rows(Kind.dpo_query_eval_score_results, [Answers(id="p", prompt=prompt, responses=responses[:1])]))
-
-
-# --- training sets
-
-USER, ANSWER = (
-    Message(role="user", content="Use “small” letters.\nWhat?"),
-    Message(role="assistant", content="low\n\u2028é"),
-)
-EXAMPLES = [
-    SftExample(id="s", messages=(USER, ANSWER), instruction="i", functions=(LOWER,), accuracy=1.0, score=9.0)
-] * 2
-PAIRS = [
-    PreferencePair(
-        id="p", prompt=(USER,), chosen="low", rejected="UP", level="query", chosen_accuracy=1.0, rejected_accuracy=0.0
-    )
-]
-
-
-def loaded(path):
-    text = path.read_text(encoding="utf-8")
-    return json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.split("\n") if line]
-
-
-def exported(folder, format, **options):
-    files = export(format, folder, EXAMPLES, PAIRS, **options)
-    assert list(files.values()) == [2, 1]
-    assert not list(folder.rglob("*.part"))
-    return [loaded(path) for path in files]
-
-
-def test_alpaca_is_a_list_llama_factory_knows(tmp_path):
-    sft, preference = exported(tmp_path, ExportFormat.alpaca, name="demo")
-    assert sft[0] == {"instruction": USER.content, "input": "", "output": ANSWER.content, "history": []}
-    assert preference == [{"instruction": USER.content, "input": "", "chosen": "low", "rejected": "UP"}]
-    info = loaded(tmp_path / "dataset_info.json")
-    assert info["demo_sft"]["file_name"] == "sft.json"
-    assert info["demo_preference"]["ranking"] is True
-    for entry, rows_ in ((info["demo_sft"], sft), (info["demo_preference"], preference)):
-        assert set(entry["columns"].values()) - {"system", "history"} <= set(rows_[0])
-
-
-def test_sharegpt_is_a_list_llama_factory_knows(tmp_path):
-    sft, preference = exported(tmp_path, ExportFormat.sharegpt)
-    assert sft[0] == {
-        "conversations": [{"from": "human", "value": USER.content}, {"from": "gpt", "value": ANSWER.content}]
-    }
-    assert preference[0]["chosen"] == {"from": "gpt", "value": "low"}
-    info = loaded(tmp_path / "dataset_info.json")
-    assert info["autoif_sft"] == {
-        "file_name": "sft.json",
-        "formatting": "sharegpt",
-        "columns": {"messages": "conversations"},
-    }
-    assert info["autoif_preference"]["columns"] == {
-        "messages": "conversations",
-        "chosen": "chosen",
-        "rejected": "rejected",
-    }
-
-
-def test_trl_is_conversational(tmp_path):
-    sft, preference = exported(tmp_path, ExportFormat.trl)
-    assert sft[0]["prompt"] == [{"role": "user", "content": USER.content}]
-    assert sft[0]["completion"] == [{"role": "assistant", "content": ANSWER.content}]
-    assert preference[0]["rejected"] == [{"role": "assistant", "content": "UP"}]
-
-
-def test_chat_is_messages(tmp_path):
-    sft, preference = exported(tmp_path, ExportFormat.chat)
-    assert [turn["role"] for turn in sft[0]["messages"]] == ["user", "assistant"]
-    assert preference[0] == {"prompt": [{"role": "user", "content": USER.content}], "chosen": "low", "rejected": "UP"}
-
-
-def test_a_datasets_folder_has_a_card_and_keeps_the_functions(tmp_path):
-    sft, preference = exported(
-        tmp_path, ExportFormat.datasets, name="demo", funnel=[("cross_verify", 48, {"too_few_cases": 1234})]
-    )
-    assert (sft[0]["functions"], sft[0]["score"], sft[0]["instruction"]) == ([LOWER], 9.0, "i")
-    assert preference[0]["level"] == "query"
-    card = (tmp_path / "README.md").read_text()
-    assert card.startswith("---\n")
-    assert "    path: data/preference.jsonl\n" in card
-    assert "| cross_verify | 48 | too_few_cases 1,234 |" in card
-    assert "| sft | 2 |" in card
-
-
-def test_upstream_results_are_read_back(tmp_path):
-    sft, preference = exported(tmp_path, ExportFormat.upstream)
-    assert preference == [{"instruction": USER.content, "positive": "low", "negative": "UP"}]
-    kept, _ = split(read(Kind.sft, tmp_path / "sft.json"))
-    assert [record.messages for record in kept] == [example.messages for example in EXAMPLES]
-    assert len(sft) == 2
-
-
-@pytest.mark.parametrize("format", ExportFormat)
-def test_a_set_that_was_not_made_is_left_out_and_an_empty_one_is_a_whole_file(tmp_path, format):
-    (only,) = export(format, tmp_path, None, []).items()
-    assert only[1] == 0
-    assert loaded(only[0]) == []
-    assert export(format, tmp_path / "none", None, None) == {}
 
 
 # --- starting a run from a file
