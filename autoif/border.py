@@ -59,6 +59,7 @@ _SCHEMAS: dict[str, dict[str, type]] = {
         "sft": schemas.SftAlgorithm,
         "offline_dpo": schemas.OfflineDpoAlgorithm,
         "online_dpo": schemas.OnlineDpoAlgorithm,
+        "grpo": schemas.GrpoAlgorithm,
     },
 }
 

@@ -149,7 +149,11 @@ class SftExample(Record, frozen=True):
 
 
 class PreferencePair(Record, frozen=True):
-    """A DPO pair on one prompt. ``level`` is query, instruction (§3.3) or online."""
+    """A DPO pair on one prompt. ``level`` is query, instruction (§3.3) or online.
+
+    ``rejected_whole`` is False where the token limit cut the rejected answer off: then it has no end of turn, and
+    training does not teach the model to avoid one.
+    """
 
     id: str
     prompt: tuple[Message, ...]
@@ -164,9 +168,9 @@ class TrainStep(Record, frozen=True):
     """One optimizer step of the training curve; equal runs give equal rows, so no times stand here.
 
     ``epoch``: epochs done after the step. ``loss``: mean over the global batch (SFT: per response token, in nats; DPO:
-    per pair). ``grad_norm``: before clipping. ``tokens``: tokens of the step's sequences, prompts included, a pair's
-    prompt counted for both answers. ``metrics``: the algorithm's own means over the global batch (DPO: margin,
-    accuracy, chosen_reward, rejected_reward).
+    per pair; GRPO: per group). ``grad_norm``: before clipping. ``tokens``: tokens of the step's sequences, prompts
+    included, a shared prompt counted for each of its answers. ``metrics``: the algorithm's own means over the global
+    batch (DPO: margin, accuracy, chosen_reward, rejected_reward; GRPO: reward, kl, clipped, length).
     """
 
     step: int
@@ -175,6 +179,27 @@ class TrainStep(Record, frozen=True):
     learning_rate: float
     grad_norm: float
     tokens: int
+    rejected_whole: bool = True
+
+
+class GroupAnswer(Record, frozen=True):
+    """One of a prompt's own answers: its reward in [0, 1] and its advantage over the group's mean.
+
+    ``whole`` is False where the token limit cut it off: then it has no end of turn to learn.
+    """
+
+    text: str
+    reward: float
+    advantage: float
+    whole: bool = True
+
+
+class AnswerGroup(Record, frozen=True):
+    """The model's own answers to one prompt, compared with each other (GRPO)."""
+
+    id: str
+    prompt: tuple[Message, ...]
+    answers: tuple[GroupAnswer, ...]
     metrics: dict[str, float] = {}
 
 

@@ -20,7 +20,16 @@ import msgspec
 
 from autoif.config import RunConfig, Tracking, TrackingConfig
 from autoif.errors import ConfigError, MissingExtraError
-from autoif.records import Comparison, EvaluationItem, PreferencePair, Result, SftExample, TrainStep, digest
+from autoif.records import (
+    AnswerGroup,
+    Comparison,
+    EvaluationItem,
+    PreferencePair,
+    Result,
+    SftExample,
+    TrainStep,
+    digest,
+)
 from autoif.stage import Stage, identity
 from autoif.store import Entry, Manifest, canonical, write_atomically
 
@@ -135,7 +144,7 @@ class WandbTracker:
         if stage.record is TrainStep:
             _log_curve(run, key, entry)
             self._log_artifact(stage, manifest, entry)
-        elif stage.record in (SftExample, PreferencePair):
+        elif stage.record in (SftExample, PreferencePair, AnswerGroup):
             self._log_artifact(stage, manifest, entry)
         elif stage.record is Result:
             run.summary.update(dict(_result_values(entry)))

@@ -11,12 +11,14 @@ from typing import Any
 
 from autoif.config import (
     Accelerator,
-    GrpoAlgorithm,
+    AlgorithmConfig,
     ExperimentConfig,
+    GrpoAlgorithm,
     HardwareConfig,
     LocalSupervisor,
     OfflineDpoAlgorithm,
     OnlineDpoAlgorithm,
+    OnlineAlgorithm,
     Precision,
     QuerySource,
     RunConfig,
@@ -91,6 +93,12 @@ RANGES: dict[str, Range] = {
     "prompts": _COUNT,
     "context_length": _COUNT,
     "parameters": _NATURAL,
+    "clip_low": Range(0, 1),
+    "clip_high": _POSITIVE,
+    "kl_weight": _NATURAL,
+    "max_repetition": _SHARE,
+    "max_compression": _POSITIVE,
+    "min_words": _COUNT,
     "devices": _COUNT,
     "nodes": _COUNT,
     "micro_batch_size": _COUNT,
@@ -161,6 +169,7 @@ def trainings(config: RunConfig) -> Iterator[tuple[str, TrainingConfig]]:
     yield from _experiment(config.experiment)
     yield "algorithm.sft", config.algorithm.sft
     match config.algorithm:
+    yield from _algorithm(config.algorithm)
         case OfflineDpoAlgorithm(dpo=dpo) | OnlineDpoAlgorithm(dpo=dpo):
             yield "algorithm.dpo", dpo
 
@@ -171,12 +180,19 @@ def _out_of_range(value: Any, path: str = "") -> Iterator[str]:
         if dataclasses.is_dataclass(item):
             yield from _out_of_range(item, here)
         elif isinstance(item, int | float) and not isinstance(item, bool):
+def _algorithm(algorithm: AlgorithmConfig) -> Iterator[str]:
+    if isinstance(algorithm, GrpoAlgorithm) and algorithm.samples < 2:
+        yield f"algorithm.samples={algorithm.samples}: GRPO compares the answers to a prompt with each other, sample 2"
+
+
             allowed = RANGES.get(".".join(here.split(".")[-2:])) or RANGES.get(field.name)
             if allowed and item not in allowed:
                 yield f"{here}={item} must be {allowed}"
 
 
 def _setting(config: RunConfig) -> Iterator[str]:
+        case GrpoAlgorithm(grpo=grpo):
+            yield "algorithm.grpo", grpo
     if config.setting.kind is not Setting.self_alignment:
         return
     supervisor = config.supervisor
@@ -258,7 +274,7 @@ def _batch(path: str, training: TrainingConfig, hardware: HardwareConfig) -> Ite
 def _lengths(config: RunConfig) -> Iterator[str]:
     context = config.model.context_length
     lengths = {f"{path}.max_length": training.max_length for path, training in trainings(config)}
-    if isinstance(config.algorithm, OnlineDpoAlgorithm):
+    if isinstance(config.algorithm, OnlineAlgorithm):
         lengths["algorithm.max_tokens"] = config.algorithm.max_tokens
     if config.evaluation.heldout.limit:
         lengths["evaluation.heldout.max_tokens"] = config.evaluation.heldout.max_tokens

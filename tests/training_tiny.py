@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autoif.config import DpoConfig, HardwareConfig, Schedule, TrainingConfig
-from autoif.records import Message, PreferencePair, SftExample, write_records
-from autoif.training.job import Job, Preference, Techniques
+from autoif.config import DpoConfig, GrpoConfig, HardwareConfig, Schedule, TrainingConfig
+from autoif.records import AnswerGroup, GroupAnswer, Message, PreferencePair, Record, SftExample, write_records
+from autoif.training.job import GroupObjective, Job, Preference, Techniques
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
@@ -105,7 +106,7 @@ def sft_job(folder: Path, start: Path, rows: int = 10, micro: int = 2, **changes
         "warmup_steps": 2,
         "save_every": 1000,
     }
-    return _job(folder, start, sft_rows(rows), TrainingConfig(**settings | changes), micro, None)
+    return _job(folder, start, sft_rows(rows), TrainingConfig(**settings | changes), micro)
 
 
 def dpo_job(folder: Path, start: Path, reference: Path, rows: int = 10, micro: int = 2, **changes: Any) -> Job:
@@ -125,8 +126,59 @@ def dpo_job(folder: Path, start: Path, reference: Path, rows: int = 10, micro: i
     return _job(folder, start, pair_rows(rows), training, micro, preference)
 
 
+def group_rows(count: int, seed: int = 2, size: int = 4) -> list[AnswerGroup]:
+    """Groups of ``size`` answers with rewards 0 and 1 in turn; every third is cut off."""
+    source = random.Random(seed)
+    return [
+        AnswerGroup(
+            id=f"group-{i}",
+            prompt=(Message(role="user", content=words(source, source.randint(2, 8))),),
+            answers=tuple(
+                GroupAnswer(
+                    text=words(source, source.randint(1, 12)),
+                    reward=float(k % 2),
+                    advantage=k % 2 - 0.5,
+                    whole=k % 3 != 2,
+                )
+                for k in range(size)
+            ),
+        )
+        for i in range(count)
+    ]
+
+
+def grpo_job(
+    folder: Path, start: Path, reference: Path, rows: list[AnswerGroup], micro: int = 2, **changes: Any
+) -> Job:
+    """GRPO on ``rows``; ``changes`` go to the training settings."""
+    settings: dict[str, Any] = {
+        "learning_rate": 2e-3,
+        "schedule": Schedule.constant,
+        "global_batch_size": 4,
+        "epochs": 2,
+        "max_length": 256,
+        "weight_decay": 0.0,
+        "save_every": 1000,
+    }
+    training = GrpoConfig(**settings | changes)
+    objective = GroupObjective(
+        clip_low=training.clip_low,
+        clip_high=training.clip_high,
+        kl_weight=training.kl_weight,
+        normalisation=training.normalisation,
+        reference=str(reference),
+    )
+    return _job(folder, start, rows, training, micro, group=objective)
+
+
 def _job(
-    folder: Path, start: Path, rows: list[Any], training: TrainingConfig, micro: int, preference: Preference | None
+    folder: Path,
+    start: Path,
+    rows: Sequence[Record],
+    training: TrainingConfig,
+    micro: int,
+    preference: Preference | None = None,
+    group: GroupObjective | None = None,
 ) -> Job:
     (folder / "work").mkdir(parents=True, exist_ok=True)
     write_records(folder / "rows.jsonl", rows)
@@ -139,5 +191,6 @@ def _job(
         training=training,
         hardware=HardwareConfig(name="test", micro_batch_size=micro, threads=1),
         preference=preference,
+        group=group,
         techniques=Techniques(),
     )

@@ -17,15 +17,26 @@ class Schedule(Enum):
 
 
 class Reference(Enum):
-    """The DPO reference in online iterations: the SFT model throughout, or the previous iterate."""
+    """The frozen reference of DPO and GRPO in online iterations: the SFT model throughout, or the previous iterate."""
 
     sft = "sft"
     previous = "previous"
 
 
+class Normalisation(Enum):
+    """What a token counts in GRPO: ``sequence``, mean over its answer's tokens, then over the group (the original);
+    ``token``, mean over all tokens of the global batch (DAPO); ``constant``, its answer's sum over ``max_length`` (Dr.
+    GRPO)."""
+
+    sequence = "sequence"
+    token = "token"
+    constant = "constant"
+
+
 @dataclass(kw_only=True, slots=True)
 class TrainingConfig:
-    """Optimisation of one training stage. Lengths are tokens; ``global_batch_size`` counts sequences (pairs in DPO).
+    """Optimisation of one training stage. Lengths are tokens; ``global_batch_size`` counts sequences (pairs in DPO,
+    groups in GRPO).
 
     ``warmup_steps`` wins over ``warmup_ratio`` when it is not null. ``save_every`` counts optimizer steps.
     """
@@ -54,6 +65,30 @@ class DpoConfig(TrainingConfig):
 
 
 @dataclass(kw_only=True, slots=True)
+class GrpoConfig(TrainingConfig):
+    """GRPO: a token's probability ratio is clipped to [1 − ``clip_low``, 1 + ``clip_high``]; ``kl_weight`` pulls
+    towards the reference (0: none is computed). ``epochs`` are passes over one iteration's answers."""
+
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    kl_weight: float = 0.04
+    normalisation: Normalisation = Normalisation.sequence
+
+
+@dataclass(kw_only=True, slots=True)
+class QualityConfig:
+    """What an own answer must be besides correct, so that no degenerate text wins a reward; null turns a limit off.
+
+    ``max_repetition``: share of an answer's four-word sequences that occurred in it before. ``max_compression``: its
+    bytes over its bytes under zlib (prose: 1.5 to 2.5; loops: above 4). ``min_words``: shorter is no answer.
+    """
+
+    max_repetition: float | None = None
+    max_compression: float | None = None
+    min_words: int | None = None
+
+
+@dataclass(kw_only=True, slots=True)
 class AlgorithmConfig:
     """All algorithms start with SFT on the verified answers."""
 
@@ -74,13 +109,12 @@ class OfflineDpoAlgorithm(AlgorithmConfig):
 
 
 @dataclass(kw_only=True, slots=True)
-class OnlineDpoAlgorithm(AlgorithmConfig):
-    """SFT, then ``iterations`` rounds of sample → verify → pair → DPO on the model's own answers (paper §3.3).
+class OnlineAlgorithm(AlgorithmConfig):
+    """SFT, then ``iterations`` rounds on the model's own answers: sample, verify, train (paper §3.3).
 
-    ``prompts``: at most so many training prompts a round (null: all).
+    ``prompts``: at most so many training prompts a round (null: all); a round goes on where the last one ended.
     """
 
-    dpo: DpoConfig = field(default_factory=DpoConfig)
     iterations: int = 1
     samples: int = 8
     temperature: float = 0.8
@@ -88,3 +122,23 @@ class OnlineDpoAlgorithm(AlgorithmConfig):
     max_tokens: int = 1024
     prompts: int | None = None
     reference: Reference = Reference.sft
+    quality: QualityConfig = field(default_factory=QualityConfig)
+
+
+@dataclass(kw_only=True, slots=True)
+class OnlineDpoAlgorithm(OnlineAlgorithm):
+    """Rounds of DPO on pairs of answers that follow and that do not."""
+
+    dpo: DpoConfig = field(default_factory=DpoConfig)
+
+
+@dataclass(kw_only=True, slots=True)
+class GrpoAlgorithm(OnlineAlgorithm):
+    """Rounds of GRPO with the share of an instruction's functions that an answer passes as its reward.
+
+    ``standardise``: divide a group's advantages by the standard deviation of its rewards (Dr. GRPO does not).
+    """
+
+    temperature: float = 1.0
+    standardise: bool = True
+    grpo: GrpoConfig = field(default_factory=GrpoConfig)

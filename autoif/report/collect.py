@@ -136,7 +136,7 @@ def _read(report: Report, view: StageView, manifest: Manifest, stage: Stage, ent
                 report.comparisons.append(msgspec.json.decode(row, type=Comparison))
             else:
                 report.results.append(msgspec.json.decode(row, type=Result))
-    elif stage.name in ("train_sft", "train_dpo"):
+    elif stage.record is TrainStep:
         rows = list(averaged(_steps(entry), manifest.kept, POINTS))
         last = rows[-1].step if rows else 0
         tokens = sum(row.tokens for row in _steps(entry))

@@ -11,7 +11,7 @@ from autoif.report.text import count, percent
 
 INSTRUCTION_LEVEL = ("self_instruct", "write_verifiers", "cross_verify", "back_translate", "nli_filter")
 QUERY_LEVEL = ("attach_queries", "respond", "verify_responses", "score", "sft_dataset", "preference_dataset")
-ONLINE = ("sample", "verify_samples", "online_pairs")
+ONLINE = ("sample", "verify_samples", "online_pairs", "answer_groups")
 PANELS = (("Instructions to verified functions", INSTRUCTION_LEVEL), ("Queries to training data", QUERY_LEVEL))
 ABOUT = {
     "self_instruct": "seed instructions and their rewrites, without duplicates",
@@ -28,6 +28,7 @@ ABOUT = {
     "sample": "the model answers training prompts itself",
     "verify_samples": "its answers executed against the functions",
     "online_pairs": "followed against not followed, as DPO pairs",
+    "answer_groups": "answers to one prompt with rewards, for GRPO",
 }
 
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import msgspec
 
 from autoif.records import (
+    AnswerGroup,
     Answers,
     Case,
     Function,
+    GroupAnswer,
     Instruction,
     Message,
     PreferencePair,
@@ -66,6 +68,8 @@ def _body(row: Row) -> str:
             return _conversation(row.messages) + _accuracy(row.accuracy) + _score(row.score)
         case PreferencePair():
             return _pair(row)
+        case AnswerGroup():
+            return _group(row)
         case dict():
             return text_block(msgspec.json.format(msgspec.json.encode(row)).decode(), "code")
         case _:
@@ -134,6 +138,15 @@ def _answers(row: Answers) -> str:
 
 def _conversation(messages: Sequence[Message]) -> str:
     return "".join(labelled(message.role, text_block(message.content)) for message in messages)
+
+
+def _group(row: AnswerGroup) -> str:
+    def side(answer: GroupAnswer, tone: str) -> str:
+        return f"<div>{tag(f'reward {answer.reward:.2g}', tone)}{text_block(answer.text)}</div>"
+
+    ranked = sorted(row.answers, key=lambda answer: -answer.reward)
+    sides = side(ranked[0], "ok") + side(ranked[-1], "no")
+    return f'{_conversation(row.prompt)}<div class="pair">{sides}</div>{_more(len(ranked), 2, "answer")}'
 
 
 def _pair(row: PreferencePair) -> str:

@@ -1,4 +1,4 @@
-"""Training curves: every metric of SFT and of all DPO iterations, on one axis of optimizer steps."""
+"""Training curves: every metric of SFT and of all later iterations, on one axis of optimizer steps."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from autoif.report.text import count, escape, number, plural
 CHARTS_SHOWN = 12
 TOGETHER = {"chosen_reward": "rewards", "rejected_reward": "rewards"}
 """Metrics that share a chart, by its title."""
-FIRST = ("loss", "margin", "accuracy", "rewards")
+FIRST = ("loss", "reward", "margin", "accuracy", "rewards")
+HEADINGS = {
+    "SFT": "Supervised fine-tuning",
+    "DPO": "Direct preference optimisation",
+    "GRPO": "Group-relative policy optimisation",
+}
 
 
 def training(report: Report) -> str:
     """The training part of the page; empty before anything was trained."""
     parts = []
-    for method, heading in (("SFT", "Supervised fine-tuning"), ("DPO", "Direct preference optimisation")):
+    for method, heading in HEADINGS.items():
         trainings = [training for training in report.trainings if training.method == method and training.rows]
         if trainings:
             parts.append(f"<h3>{heading}</h3>{_effort(trainings)}{_charts(trainings)}")

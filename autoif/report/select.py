@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from autoif.records import (
+    AnswerGroup,
     Answers,
     Case,
     EvaluationItem,
@@ -42,6 +43,7 @@ _KINDS: tuple[type[Record], ...] = (
     Answers,
     SftExample,
     PreferencePair,
+    AnswerGroup,
     EvaluationItem,
     Prompt,
     Response,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from autoif.config import OfflineDpoAlgorithm, OnlineDpoAlgorithm, RunConfig, SftAlgorithm
+from autoif.config import GrpoAlgorithm, OfflineDpoAlgorithm, OnlineDpoAlgorithm, RunConfig, SftAlgorithm
 from autoif.records import Comparison, Result
 from autoif.report.collect import Report, models
 from autoif.report.text import count, duration, number, signed
@@ -31,16 +31,18 @@ METRICS = {
 }
 
 
-ALGORITHMS = {"sft": "SFT", "offline_dpo": "SFT and offline DPO", "online_dpo": "SFT and online DPO"}
+ALGORITHMS = {
+    SftAlgorithm: "SFT",
+    OfflineDpoAlgorithm: "SFT and offline DPO",
+    OnlineDpoAlgorithm: "SFT and online DPO",
+    GrpoAlgorithm: "SFT and GRPO",
+}
 SETTINGS = {"strong_to_weak": "Strong-to-weak", "self_alignment": "Self-alignment"}
 
 
 def title(config: RunConfig) -> str:
     """What was trained, and how."""
-    kind = {SftAlgorithm: "sft", OfflineDpoAlgorithm: "offline_dpo", OnlineDpoAlgorithm: "online_dpo"}.get(
-        type(config.algorithm)
-    )
-    return f"{config.model.name}, {ALGORITHMS.get(kind or '', config.algorithm.name)}"
+    return f"{config.model.name}, {ALGORITHMS.get(type(config.algorithm), config.algorithm.name)}"
 
 
 def subtitle(report: Report) -> str:
@@ -266,6 +268,9 @@ def key_figures(report: Report) -> list[tuple[str, str]]:
     pairs = [s.manifest.kept for s in report.stages if s.name in ("preference_dataset", "online_pairs") and s.manifest]
     if pairs:
         figures.append((count(sum(pairs)), "preference pairs"))
+    groups = [s.manifest.kept for s in report.stages if s.name == "answer_groups" and s.manifest]
+    if groups:
+        figures.append((count(sum(groups)), "groups of own answers"))
     steps = [training.steps for training in report.trainings]
     if steps:
         figures.append((count(sum(steps)), "optimizer steps"))

@@ -6,13 +6,18 @@ no negative. Query-level pairs come from responses, instruction-level ones from 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product, tee
 
-from autoif.config import PreferenceConfig, SftDatasetConfig
+from msgspec.structs import replace
+
+from autoif.config import PreferenceConfig, QualityConfig, SftDatasetConfig
 from autoif.records import Answers, Message, PreferencePair, Record, Reject, Response, SftExample, Verifier, digest
-from autoif.stage import Context, Estimate, Rows
+from autoif.stage import Context, Estimate
 from autoif.synthesis.evidence import accuracy, matrices
+from autoif.synthesis.quality import flaw
 
 
 def sft_dataset(context: Context, answers: Iterable[Answers]) -> Iterator[SftExample]:
@@ -41,18 +46,41 @@ def preference_dataset(
 ) -> Iterator[PreferencePair | Reject]:
     """Offline pairs: query level, then instruction level when asked for."""
     config: PreferenceConfig = context.config
-    yield from _sampled(context, _query_pairs(answers, config, "query"))
+    yield from _sampled(context, _query_pairs(answers, config, "query"), config)
     if config.instruction_level:
-        yield from _sampled(context, _instruction_pairs(context, verifiers))
+        yield from _sampled(context, _instruction_pairs(context, verifiers), config)
 
 
-def online_pairs(context: Context, answers: Rows[Answers]) -> Iterator[PreferencePair | Reject]:
-    """Pairs from the model's own answers in one online iteration."""
-    yield from _sampled(context, _query_pairs(answers, context.config, "online"))
+@dataclass(kw_only=True, slots=True)
+class OnlinePairsConfig:
+    """How pairs are made of own answers: as offline, but what has a flaw is not chosen, whatever it passes."""
+
+    preference: PreferenceConfig
+    quality: QualityConfig
 
 
-def _sampled(context: Context, pairs: Iterable[PreferencePair | Reject]) -> Iterator[PreferencePair | Reject]:
-    fraction = context.config.fraction
+
+def online_pairs(context: Context, answers: Iterable[Answers]) -> Iterator[PreferencePair | Reject]:
+    """Pairs from the model's own answers in one online iteration; facts count the answers with a flaw."""
+    config: OnlinePairsConfig = context.config
+    flaws: Counter[str] = Counter()
+    def looked_at() -> Iterator[Answers]:
+        for row in answers:
+            responses = []
+            for response in row.responses:
+                reason = None if response.dropped else flaw(response.text, config.quality)
+                flaws.update([reason] if reason else [])
+                responses.append(replace(response, dropped=reason) if reason else response)
+            yield replace(row, responses=tuple(responses))
+
+
+    yield from _sampled(context, _query_pairs(looked_at(), config.preference, "online"), config.preference)
+    context.facts["flaws"] = dict(sorted(flaws.items()))
+
+def _sampled(
+    context: Context, pairs: Iterable[PreferencePair | Reject], config: PreferenceConfig
+) -> Iterator[PreferencePair | Reject]:
+    fraction = config.fraction
     return (pair for pair in pairs if isinstance(pair, Reject) or sampled(pair.id, context.seed, fraction))
 
 
@@ -107,6 +135,7 @@ def pairs(
 def preference(response: Response) -> tuple[float, float, int]:
     """Sort key: higher accuracy, then higher score, then the earlier sample."""
     return (-(response.accuracy or 0.0), -(response.score or 0.0), response.index)
+            rejected_whole=bad.dropped != "cut_off",
 
 
 def distinct(responses: Iterable[Response]) -> list[Response]:

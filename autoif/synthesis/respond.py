@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
-from autoif.config import OnlineDpoAlgorithm, RespondConfig
+from autoif.config import OnlineAlgorithm, RespondConfig
 from autoif.generation import Completion, Generator, Request, Sampling
-from autoif.generation.base import user
+from autoif.generation.base import Answer, user
 from autoif.records import Answers, Prompt, Record, Reject, Reply, Response
 from autoif.stage import Context, Estimate, Rows
 from autoif.synthesis.prompts import render
@@ -28,57 +29,77 @@ class SampleConfig:
 
 def respond(context: Context, prompts: Sequence[Prompt]) -> Iterator[Answers | Reject]:
     """The supervisor answers each query under its instruction K times (paper §3.2, rejection sampling)."""
-    config: RespondConfig = context.config
-    sampling = Sampling(temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_tokens)
-    brief = render("respond_brief", words=config.max_words) if config.max_words else ""
-
-    def ask(prompt: Prompt) -> str:
-        return render("respond", instruction=prompt.instruction, query=prompt.query, brief=brief).strip()
-
-    yield from _answers(context.engines.supervisor, prompts, ask, sampling, config.samples, context.seed)
+    yield from _answers(context, context.engines.supervisor, prompts)
 
 
 def sample(context: Context, prompts: Rows[Prompt], model: Rows[Record]) -> Iterator[Answers | Reject]:
     """The current model answers the training prompts K times, as it will be asked later (paper §3.3, online)."""
     config: SampleConfig = context.config
-    sampling = Sampling(temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_tokens)
     policy = context.engines.policy(model.files / "model", model.entry.fingerprint)
     try:
-        chosen = islice(prompts, config.prompts)
-        yield from _answers(policy, chosen, lambda prompt: prompt.text, sampling, config.samples, context.seed)
+        yield from _answers(context, policy, window(prompts, config.iteration, config.prompts))
     finally:
         policy.close()
 
 
-def _answers(
-    generator: Generator,
-    prompts: Iterable[Prompt],
-    ask: Callable[[Prompt], str],
-    sampling: Sampling,
-    samples: int,
-    seed: int,
-) -> Iterator[Answers | Reject]:
-    waiting: list[Prompt] = []
+def window(prompts: Rows[Prompt], iteration: int, count: int | None) -> Iterator[Prompt]:
+    """The ``count`` prompts of an iteration (from 1): each goes on where the one before ended, from the start again
+    when they are used up. None: all, every time."""
+    total = len(prompts)
+    count = total if count is None else min(count, total)
+    start = (iteration - 1) * count % total if total else 0
+    return islice(chain(prompts, prompts), start, start + count)
+
+
+def question(config: RespondConfig | SampleConfig) -> Callable[[Prompt], str]:
+    """How a prompt is put: to the supervisor with instruction and query apart, to the policy as it is trained."""
+    if isinstance(config, SampleConfig):
+        return lambda prompt: prompt.text
+    brief = render("respond_brief", words=config.max_words) if config.max_words else ""
+
+    def ask(prompt: Prompt) -> str:
+        return render("respond", instruction=prompt.instruction, query=prompt.query, brief=brief).strip()
+
+    return ask
+
+
+def decoding(config: RespondConfig | SampleConfig) -> Sampling:
+    """How answers are sampled."""
+    return Sampling(temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_tokens)
+
+
+def reading(prompt: Prompt, index: int, answer: Answer) -> Response | Reject:
+    """Sample ``index`` as a response, marked where it is empty or cut off; a failure as what is kept of it."""
+    if not isinstance(answer, Completion):
+        return Reject(Reply(id=prompt.id, index=index, text=answer.detail), answer.reason)
+    dropped = None if answer.text.strip() else "empty"
+    if answer.finish == "length":
+        dropped = "cut_off"
+    return Response(index=index, text=answer.text.strip(), dropped=dropped)
+
+
+def _answers(context: Context, generator: Generator, prompts: Iterable[Prompt]) -> Iterator[Answers | Reject]:
+    config: RespondConfig | SampleConfig = context.config
+    ask, sampling = question(config), decoding(config)
+    waiting: deque[Prompt] = deque()
 
     def requests() -> Iterator[Request]:
         for prompt in prompts:
             waiting.append(prompt)
             messages = user(ask(prompt))
-            for index in range(samples):
-                yield Request(messages=messages, sampling=sampling, index=index, seed=seed)
+            for index in range(config.samples):
+                yield Request(messages=messages, sampling=sampling, index=index, seed=context.seed)
 
     answers = generator.generate(requests())
     for first in answers:
-        prompt = waiting.pop(0)
+        prompt = waiting.popleft()
         responses = []
-        for index, answer in enumerate([first, *islice(answers, samples - 1)]):
-            if not isinstance(answer, Completion):
-                yield Reject(Reply(id=prompt.id, index=index, text=answer.detail), answer.reason)
-                continue
-            dropped = None if answer.text.strip() else "empty"
-            if answer.finish == "length":
-                dropped = "cut_off"
-            responses.append(Response(index=index, text=answer.text.strip(), dropped=dropped))
+        for index, answer in enumerate([first, *islice(answers, config.samples - 1)]):
+            response = reading(prompt, index, answer)
+            if isinstance(response, Reject):
+                yield response
+            else:
+                responses.append(response)
         answered = Answers(id=prompt.id, prompt=prompt, responses=tuple(responses))
         yield answered if responses else Reject(answered, "no_response")
 
@@ -88,6 +109,6 @@ def estimate(samples: int, prompts: int) -> Estimate:
     return Estimate(records=prompts, model_calls=prompts * samples)
 
 
-def estimate_sample(algorithm: OnlineDpoAlgorithm, prompts: int, model: int) -> Estimate:
+def estimate_sample(algorithm: OnlineAlgorithm, prompts: int, model: int) -> Estimate:
     """K calls a prompt of one iteration (the model's curve has no part in it)."""
     return estimate(algorithm.samples, prompts if algorithm.prompts is None else min(prompts, algorithm.prompts))

@@ -1,7 +1,7 @@
 """Micro-batches as tensors: packed end to end (default) or padded, with the positions that are learnt.
 
-The last token of a sequence predicts nothing and is left out of the input. In packed pairs the prompt stands once,
-before both answers; attention sees prompt + answer for each (:mod:`autoif.training.attention`).
+The last token of a sequence predicts nothing and is left out of the input. In packed pairs and groups the prompt stands
+once, before its answers; attention sees prompt + answer for each (:mod:`autoif.training.attention`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from autoif.training.attention import Segments
-from autoif.training.chat import Encoded, EncodedPair
+from autoif.training.chat import Encoded, EncodedAnswers
 
 
 class MicroBatch(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What a model computes at once; a struct, so that Lightning does not look inside.
 
-    N: input tokens, L: learnt tokens, S: sequences (of pairs: chosen, rejected, chosen, …).
+    N: input tokens, L: learnt tokens, S: sequences (of pairs: chosen, rejected, chosen, …; of
+    groups: all answers of the first, …). Learnt tokens stand in the order of the sequences.
     ``input_ids``, ``position_ids``: [1, N] packed, [S, T] padded. ``where``: [L] flat index of the hidden state that
     predicts ``targets`` [L]; ``owner``: [L] the sequence it belongs to. ``segments``: packed layout, else
     ``attention_mask`` [S, T]. ``step_learnt``, ``step_rows``: learnt tokens and rows of the whole global batch.
@@ -75,21 +76,22 @@ def sft_batch(ids: Sequence[str], rows: Sequence[Encoded], indices: Sequence[int
     return (_pack if packing else _pad)(tuple(ids), tuple(indices), layout, tokens)
 
 
-def pair_batch(
-    ids: Sequence[str], rows: Sequence[EncodedPair], indices: Sequence[int], packing: bool, share_prompt: bool
+def answers_batch(
+    ids: Sequence[str], rows: Sequence[EncodedAnswers], indices: Sequence[int], packing: bool, share_prompt: bool
 ) -> MicroBatch:
-    """Rows of pairs: sequences 2i and 2i + 1 are the chosen and the rejected answer of pair i."""
+    """Rows of answers to one prompt each: pairs (sequences 2i and 2i + 1 are chosen and rejected) or groups."""
     layout: list[_Row] = []
     tokens = 0
     for row in rows:
-        size = len(row.prompt)
-        tokens += 2 * size + len(row.chosen) + len(row.rejected)
-        for answer in (row.chosen, row.rejected):
-            learnt = [(size + i - 1, token) for i, token in enumerate(answer)]
-            layout.append(_Row((row.prompt, answer[:-1]), learnt))
-        if packing and share_prompt:
-            learnt = [(i - 1, token) for i, token in enumerate(row.rejected)]
-            layout[-1] = _Row((row.rejected[:-1],), learnt, shares=len(layout) - 2)
+        size, first = len(row.prompt), len(layout)
+        for number, answer in enumerate(row.answers):
+            tokens += size + len(answer)
+            if number and packing and share_prompt:
+                learnt = [(i - 1, token) for i, token in enumerate(answer)]
+                layout.append(_Row((answer[:-1],), learnt, shares=first))
+            else:
+                learnt = [(size + i - 1, token) for i, token in enumerate(answer)]
+                layout.append(_Row((row.prompt, answer[:-1]), learnt))
     return (_pack if packing else _pad)(tuple(ids), tuple(indices), layout, tokens)
 
 

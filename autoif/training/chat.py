@@ -38,12 +38,11 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedPair:
-    """A tokenised preference pair: the prompt, and both answers up to and including their end-of-turn token."""
+class EncodedAnswers:
+    """A tokenised prompt and answers to it (a pair: chosen, rejected), each with its end-of-turn token."""
 
     prompt: Sequence[int]
-    chosen: Sequence[int]
-    rejected: Sequence[int]
+    answers: tuple[Sequence[int], ...]
 
 
 class Chat:
@@ -108,10 +107,13 @@ class Chat:
             labels.pop()
         return Encoded(tokens, labels) if any(labels[1:]) else None
 
-    def pair(self, prompt: Sequence[Message], chosen: str, rejected: str, max_length: int) -> EncodedPair | None:
-        """Tokens of a preference pair, or None when the prompt leaves no room for both answers.
+    def answers(
+        self, prompt: Sequence[Message], texts: Sequence[tuple[str, bool]], max_length: int
+    ) -> EncodedAnswers | None:
+        """Tokens of a prompt and its answers, or None when the prompt leaves no room for any.
 
-        The prompt is kept whole (it is shared); each answer is cut at ``max_length`` − prompt tokens.
+        The prompt is kept whole (it is shared); each answer is cut at ``max_length`` − prompt tokens. ``texts``: each
+        answer and whether it is whole; one that was cut off when it was sampled gets no end-of-turn token.
         """
         head = self.render(prompt, prompt=True)
         tokens = self._tokens(head)
@@ -119,14 +121,15 @@ class Chat:
         if room < 1:
             return None
         answers = []
-        for text in (chosen, rejected):
+        for text, whole in texts:
             full = self.render([*prompt, Message(role="assistant", content=text)])
             if not full.startswith(head):
                 raise EngineError(
                     "the chat template does not keep the prompt when an answer is added: set model.chat_template"
                 )
-            answers.append(self._answer(full[len(head) :])[0][:room])
-        return EncodedPair(tokens, answers[0], answers[1])
+            answer = self._answer(full[len(head) :])[0]
+            answers.append(answer[: room if whole else min(room, len(answer) - 1)])
+        return EncodedAnswers(tokens, tuple(answers))
 
     def _tokens(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])

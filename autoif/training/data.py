@@ -7,7 +7,7 @@ step its checkpoint names, so data order needs no saved state.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import Protocol
 import msgspec
 
 from autoif.errors import DataError
-from autoif.records import PreferencePair, SftExample, read_records
-from autoif.training.batches import MicroBatch, pair_batch, sft_batch
-from autoif.training.chat import Chat, Encoded, EncodedPair
+from autoif.records import AnswerGroup, Message, PreferencePair, SftExample, read_records
+from autoif.training.batches import MicroBatch, answers_batch, sft_batch
+from autoif.training.chat import Chat, Encoded, EncodedAnswers
 from autoif.training.job import Job, Techniques
 from autoif.training.plan import Plan, Step
 
@@ -26,8 +26,8 @@ from autoif.training.plan import Plan, Step
 class Data(Protocol):
     """What the loop needs of a dataset; lists are indexed alike.
 
-    ``lengths``: tokens a row costs (both answers of a pair). ``learnt``: tokens it is trained on. ``dropped``: rows
-    that truncation left nothing of. ``truncated``: rows that were cut.
+    ``lengths``: tokens a row costs (a prompt once for each of its answers). ``learnt``: tokens it is trained on.
+    ``dropped``: rows that truncation left nothing of. ``truncated``: rows that were cut.
     """
 
     ids: list[str]
@@ -65,39 +65,71 @@ class SftData:
         return sft_batch([self.ids[i] for i in indices], rows, indices, self.techniques.packing)
 
 
-class PairData:
-    """Preference pairs."""
+class AnswersData:
+    """Prompts with several answers each, read by a subclass."""
 
     def __init__(self, path: Path, chat: Chat, max_length: int, techniques: Techniques) -> None:
         self.ids: list[str] = []
-        self.rows: list[EncodedPair] = []
+        self.rows: list[EncodedAnswers] = []
         self.dropped = self.truncated = 0
-        self.techniques = techniques
-        for pair in read_records(path, PreferencePair):
-            row = chat.pair(pair.prompt, pair.chosen, pair.rejected, max_length)
-            if row is None:
-                self.dropped += 1
-                continue
-            self.truncated += any(answer[-1] not in chat.ends for answer in (row.chosen, row.rejected))
-            self.ids.append(pair.id)
-            self.rows.append(EncodedPair(*(array("i", t) for t in (row.prompt, row.chosen, row.rejected))))
-        self.learnt = [len(row.chosen) + len(row.rejected) for row in self.rows]
-        self.lengths = [2 * len(row.prompt) + n for row, n in zip(self.rows, self.learnt, strict=True)]
+        self.chat, self.max_length, self.techniques = chat, max_length, techniques
+        self.read(path)
+        self.learnt = [sum(map(len, row.answers)) for row in self.rows]
+        self.lengths = [len(row.answers) * len(row.prompt) + n for row, n in zip(self.rows, self.learnt, strict=True)]
+
+    def read(self, path: Path) -> None:
+        """Add the rows of a file."""
+        raise NotImplementedError
+
+    def add(self, name: str, prompt: Sequence[Message], texts: Sequence[tuple[str, bool]]) -> bool:
+        """Add a prompt and its answers (text, whether it is whole); False when there is no room for it."""
+        row = self.chat.answers(prompt, texts, self.max_length)
+        if row is None:
+            self.dropped += 1
+            return False
+        ends = self.chat.ends
+        cut = (whole and answer[-1] not in ends for answer, (_, whole) in zip(row.answers, texts, strict=True))
+        self.truncated += any(cut)
+        self.ids.append(name)
+        self.rows.append(EncodedAnswers(array("i", row.prompt), tuple(array("i", a) for a in row.answers)))
+        return True
 
     def batch(self, indices: tuple[int, ...]) -> MicroBatch:
         rows = [self.rows[i] for i in indices]
         names = [self.ids[i] for i in indices]
-        return pair_batch(names, rows, indices, self.techniques.packing, self.techniques.share_prompt)
+        return answers_batch(names, rows, indices, self.techniques.packing, self.techniques.share_prompt)
 
 
-def load_data(job: Job, chat: Chat) -> SftData | PairData:
+class PairData(AnswersData):
+    """Preference pairs: the answers are chosen and rejected."""
+
+    def read(self, path: Path) -> None:
+        for pair in read_records(path, PreferencePair):
+            self.add(pair.id, pair.prompt, [(pair.chosen, True), (pair.rejected, pair.rejected_whole)])
+
+
+class GroupData(AnswersData):
+    """GRPO's groups. ``advantages``: of each row's answers; ``rewards``: each row's mean."""
+
+    def read(self, path: Path) -> None:
+        self.advantages: list[list[float]] = []
+        self.rewards: list[float] = []
+        for group in read_records(path, AnswerGroup):
+            if self.add(group.id, group.prompt, [(answer.text, answer.whole) for answer in group.answers]):
+                self.advantages.append([answer.advantage for answer in group.answers])
+                self.rewards.append(sum(answer.reward for answer in group.answers) / len(group.answers))
+
+
+_KINDS: dict[str, type[SftData | PairData | GroupData]] = {"sft": SftData, "dpo": PairData, "grpo": GroupData}
+
+
+def load_data(job: Job, chat: Chat) -> SftData | PairData | GroupData:
     """Read and tokenise the job's rows.
 
     Raises:
         DataError: when no row is left to train on.
     """
-    kind = PairData if job.preference else SftData
-    data = kind(Path(job.data), chat, job.training.max_length, job.techniques)
+    data = _KINDS[job.algorithm](Path(job.data), chat, job.training.max_length, job.techniques)
     if not data.ids:
         raise DataError(
             f"{job.data}: none of the {data.dropped} rows has room for an answer within max_length="

@@ -7,36 +7,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoif.config import Precision
-from autoif.errors import EngineError
 from autoif.training.batches import MicroBatch
 from autoif.training.job import Preference
 from autoif.training.loop import Loop
 from autoif.training.losses import dpo_loss, sum_by_sequence
+from autoif.training.reference import TokenTable
 
 
 class Dpo(Loop):
     """Sigmoid DPO, mean over the pairs of the global batch, plus an optional NLL term on the chosen answers.
 
     Args:
-        reference: [pairs, 2] summed log-probabilities of chosen and rejected answers, by dataset index.
+        reference: the frozen model's log-probabilities.
         starts_at_reference: policy and reference are the same weights, so the first margins must be 0.
     """
 
-    def __init__(self, *args: Any, preference: Preference, reference: Tensor, starts_at_reference: bool) -> None:
+    def __init__(self, *args: Any, preference: Preference, reference: TokenTable, starts_at_reference: bool) -> None:
         super().__init__(*args)
         self.preference, self.reference, self.starts_at_reference = preference, reference, starts_at_reference
 
     def micro_loss(self, batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
         token_log_probs = self.log_probs(batch)
         log_probs = sum_by_sequence(token_log_probs, batch.owner, batch.sequences).view(-1, 2)
-        reference = self.reference[list(batch.indices)].to(log_probs)
+        reference = sum_by_sequence(self.reference.of(batch), batch.owner, batch.sequences).view(-1, 2)
         losses, chosen, rejected = dpo_loss(
             log_probs[:, 0], log_probs[:, 1], reference[:, 0], reference[:, 1], self.preference.beta
         )
         margins = chosen - rejected
         if self.starts_at_reference and self.trainer.global_step == 0:
-            self._check_margins(margins / self.preference.beta, log_probs.detach())
+            self.check_start(margins / self.preference.beta, log_probs.detach())
         rows = batch.step_rows
         metrics = {
             "margin": margins.sum() / rows,
@@ -51,17 +50,3 @@ class Dpo(Loop):
             loss = loss + self.preference.nll_weight * nll
             metrics["nll"] = nll.detach()
         return loss, metrics
-
-    def _check_margins(self, margins: Tensor, log_probs: Tensor) -> None:
-        """Before the first update the policy is the reference; anything else means that one of them was loaded or
-        computed differently, and the loss would pull towards the wrong model."""
-        if not margins.numel() or not bool(torch.isfinite(margins).all()):
-            return
-        share = 1e-5 if self.job.hardware.precision is Precision.fp32 else 1e-2
-        worst, bound = float(margins.abs().max()), share * float(log_probs.abs().max()) + 1e-4
-        if worst > bound:
-            raise EngineError(
-                f"policy and reference differ before the first step (log-ratio margin {worst:.3g}, at most {bound:.3g} "
-                "is rounding): the stored reference log-probabilities do not belong to this model; delete the "
-                "stage's work folder and run again"
-            )

@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from autoif.config import (
     AlgorithmConfig,
+    GrpoAlgorithm,
     OfflineDpoAlgorithm,
+    OnlineAlgorithm,
     OnlineDpoAlgorithm,
     Reference,
     RunConfig,
+    SamplingMode,
     SftAlgorithm,
     TrainingConfig,
 )
 from autoif.errors import ConfigError
 from autoif.models import model_identity
-from autoif.records import Answers, PreferencePair, TrainStep
+from autoif.records import AnswerGroup, Answers, PreferencePair, TrainStep
 from autoif.stage import CHUNK, Estimate, Stage
-from autoif.synthesis import datasets, respond, verify_responses
+from autoif.synthesis import adaptive, datasets, groups, respond, verify_responses
 from autoif.synthesis.graph import Synthesis
-from autoif.training.stages import TrainStageConfig, train_dpo, train_sft
+from autoif.training.stages import TrainStageConfig, train_dpo, train_grpo, train_sft
 
 
 def training(config: RunConfig, algorithm: AlgorithmConfig, made: Synthesis) -> list[Stage]:
     """SFT, then what the algorithm adds to it. Every stage of TrainStep rows leaves a model."""
-    base = {"model": model_identity(config.model)}
-
-    def settings(of: TrainingConfig) -> TrainStageConfig:
-        return TrainStageConfig(training=of, model=config.model, hardware=config.hardware, cache=config.paths.cache)
-
     sft = Stage(
         name="train_sft",
         record=TrainStep,
         function=train_sft,
-        config=settings(algorithm.sft),
+        config=_settings(config, algorithm.sft),
         inputs=(made.examples,),
-        engines=base,
+        engines={"model": model_identity(config.model)},
         seed=config.seed,
         estimate=partial(_steps, algorithm.sft),
     )
@@ -43,46 +42,45 @@ def training(config: RunConfig, algorithm: AlgorithmConfig, made: Synthesis) -> 
         case SftAlgorithm():
             return [sft]
         case OfflineDpoAlgorithm():
-            pairs = Stage(
-                name="preference_dataset",
-                record=PreferencePair,
-                function=datasets.preference_dataset,
-                config=config.pipeline.preference,
-                inputs=(made.scored, made.verified),
-                engines={"execution": config.execution},
-                seed=config.seed,
-                estimate=partial(datasets.estimate_pairs, config.pipeline.preference),
-            )
-            dpo = Stage(
-                name="train_dpo",
-                record=TrainStep,
-                function=train_dpo,
-                config=settings(algorithm.dpo),
-                inputs=(pairs, sft, sft),
-                seed=config.seed,
-                estimate=partial(_steps, algorithm.dpo),
-            )
-            return [sft, pairs, dpo]
-        case OnlineDpoAlgorithm():
+            return [sft, *_offline(config, algorithm, made, sft)]
+        case OnlineAlgorithm():
             stages, previous = [sft], sft
             for iteration in range(1, algorithm.iterations + 1):
                 reference = sft if algorithm.reference is Reference.sft else previous
-                stages += _online(config, algorithm, made, iteration, previous, reference, settings(algorithm.dpo))
+                stages += _round(config, algorithm, made, iteration, previous, reference)
                 previous = stages[-1]
             return stages
     raise ConfigError(f"no training for {type(algorithm).__name__}")
 
 
-def _online(
-    config: RunConfig,
-    algorithm: OnlineDpoAlgorithm,
-    made: Synthesis,
-    iteration: int,
-    model: Stage,
-    reference: Stage,
-    settings: TrainStageConfig,
+def _offline(config: RunConfig, algorithm: OfflineDpoAlgorithm, made: Synthesis, sft: Stage) -> list[Stage]:
+    """DPO on pairs from the supervisor's answers."""
+    pairs = Stage(
+        name="preference_dataset",
+        record=PreferencePair,
+        function=datasets.preference_dataset,
+        config=config.pipeline.preference,
+        inputs=(made.scored, made.verified),
+        engines={"execution": config.execution},
+        seed=config.seed,
+        estimate=partial(datasets.estimate_pairs, config.pipeline.preference),
+    )
+    dpo = Stage(
+        name="train_dpo",
+        record=TrainStep,
+        function=train_dpo,
+        config=_settings(config, algorithm.dpo),
+        inputs=(pairs, sft, sft),
+        seed=config.seed,
+        estimate=partial(_steps, algorithm.dpo),
+    )
+    return [pairs, dpo]
+
+
+def _round(
+    config: RunConfig, algorithm: OnlineAlgorithm, made: Synthesis, iteration: int, model: Stage, reference: Stage
 ) -> list[Stage]:
-    """One iteration of online DPO: sample from ``model``, verify, pair, train it further."""
+    """One iteration on own answers: sample from ``model``, verify, compare, train it further."""
     functions = config.pipeline.write_verifiers.samples
     sampled = Stage(
         name="sample",
@@ -99,8 +97,20 @@ def _online(
         ),
         inputs=(made.prompts, model),
         seed=config.seed,
+        version=1 if iteration == 1 else 2,  # 2: a later iteration takes the prompts after those of the one before
         estimate=partial(respond.estimate_sample, algorithm),
     )
+    if config.pipeline.sampling is SamplingMode.adaptive and isinstance(algorithm, OnlineDpoAlgorithm):
+        # Pairs need only so many of a kind; GRPO compares whole groups.
+        sampled = replace(
+            sampled,
+            function=adaptive.sample,
+            config=adaptive.AdaptiveConfig(
+                fixed=sampled.config, wanted=adaptive.wanted_of_policy(config.pipeline, algorithm.quality)
+            ),
+            engines={"execution": config.execution},
+            estimate=partial(adaptive.estimate_sample, algorithm, functions),
+        )
     verified = Stage(
         name="verify_samples",
         label=f"verify_samples_{iteration}",
@@ -113,27 +123,69 @@ def _online(
         chunk=CHUNK,
         estimate=partial(verify_responses.estimate, functions, algorithm.samples),
     )
+    match algorithm:
+        case OnlineDpoAlgorithm():
+            learning = _pairs_and_dpo(config, algorithm, iteration, verified, model, reference)
+        case GrpoAlgorithm():
+            learning = _groups_and_grpo(config, algorithm, iteration, verified, model, reference)
+        case _:
+            raise ConfigError(f"no training for {type(algorithm).__name__}")
+    return [sampled, verified, *learning]
+
+
+def _pairs_and_dpo(
+    config: RunConfig, algorithm: OnlineDpoAlgorithm, iteration: int, verified: Stage, model: Stage, reference: Stage
+) -> list[Stage]:
+    preference = config.pipeline.preference
     pairs = Stage(
         name="online_pairs",
         label=f"online_pairs_{iteration}",
         record=PreferencePair,
         function=datasets.online_pairs,
-        config=config.pipeline.preference,
+        config=datasets.OnlinePairsConfig(preference=preference, quality=algorithm.quality),
         inputs=(verified,),
         seed=config.seed,
-        estimate=partial(datasets.estimate_pairs, config.pipeline.preference),
+        estimate=partial(datasets.estimate_pairs, preference),
     )
     trained = Stage(
         name="train_dpo",
         label=f"train_dpo_{iteration}",
         record=TrainStep,
         function=train_dpo,
-        config=settings,
+        config=_settings(config, algorithm.dpo),
         inputs=(pairs, model, reference),
         seed=config.seed,
         estimate=partial(_steps, algorithm.dpo),
     )
-    return [sampled, verified, pairs, trained]
+    return [pairs, trained]
+
+
+def _groups_and_grpo(
+    config: RunConfig, algorithm: GrpoAlgorithm, iteration: int, verified: Stage, model: Stage, reference: Stage
+) -> list[Stage]:
+    compared = Stage(
+        name="answer_groups",
+        label=f"answer_groups_{iteration}",
+        record=AnswerGroup,
+        function=groups.answer_groups,
+        config=groups.GroupsConfig(standardise=algorithm.standardise, quality=algorithm.quality),
+        inputs=(verified,),
+    )
+    trained = Stage(
+        name="train_grpo",
+        label=f"train_grpo_{iteration}",
+        record=TrainStep,
+        function=train_grpo,
+        config=_settings(config, algorithm.grpo),
+        inputs=(compared, model, reference),
+        seed=config.seed,
+        estimate=partial(_steps, algorithm.grpo),
+    )
+    return [compared, trained]
+
+
+def _settings(config: RunConfig, of: TrainingConfig) -> TrainStageConfig:
+    return TrainStageConfig(training=of, model=config.model, hardware=config.hardware, cache=config.paths.cache)
 
 
 def _steps(training: TrainingConfig, rows: int, *others: int) -> Estimate:

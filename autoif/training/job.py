@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from autoif.config import HardwareConfig, TrainingConfig
+from autoif.config import HardwareConfig, Normalisation, TrainingConfig
 from autoif.store import write_atomically
 
 
@@ -22,11 +22,21 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
 
 
+class GroupObjective(msgspec.Struct, frozen=True, kw_only=True):
+    """What GRPO adds. ``reference`` is the folder of the frozen model."""
+
+    clip_low: float
+    clip_high: float
+    kl_weight: float
+    normalisation: Normalisation
+    reference: str
+
+
 class Techniques(msgspec.Struct, frozen=True, kw_only=True):
     """Switches for what makes a step cheaper. Each gives the same losses as the plain path; a test shows it.
 
-    ``packing``: sequences laid end to end instead of padded. ``share_prompt``: a pair's prompt computed once (needs
-    ``packing``). ``label_logits``: logits only where a label is, in one buffer.
+    ``packing``: sequences laid end to end instead of padded. ``share_prompt``: a prompt computed once for all its
+    answers (needs ``packing``). ``label_logits``: logits only where a label is, in one buffer.
     """
 
     packing: bool = True
@@ -35,7 +45,8 @@ class Techniques(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One training run. Paths are absolute; ``start`` is a Hugging Face folder; ``preference`` is None for SFT."""
+    """One training run. Paths are absolute; ``start`` is a Hugging Face folder. ``preference`` is set for DPO,
+    ``group`` for GRPO, neither for SFT."""
 
     data: str
     start: str
@@ -45,7 +56,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     training: TrainingConfig
     hardware: HardwareConfig
     preference: Preference | None = None
+    group: GroupObjective | None = None
     techniques: Techniques = Techniques()
+
+    @property
+    def algorithm(self) -> str:
+        """sft, dpo or grpo."""
+        return "dpo" if self.preference else "grpo" if self.group else "sft"
 
     @property
     def world(self) -> int:

@@ -84,7 +84,7 @@ def _follow(job: Job, command: list[str]) -> None:
         errors="replace",
     )
     try:
-        for _ in track_steps(_events(child, log_path, tail), "train_dpo" if job.preference else "train_sft"):
+        for _ in track_steps(_events(child, log_path, tail), f"train_{job.algorithm}"):
             pass
         code = child.wait()
     finally:

@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
+from autoif.config import Precision
 from autoif.errors import EngineError
 from autoif.records import TrainStep
 from autoif.training.batches import MicroBatch
@@ -71,6 +72,24 @@ class Loop(LightningModule):
             self._rate = self.trainer.optimizers[0].param_groups[0]["lr"]
             self._check_finite()
         return loss * self.loss_scale
+
+    def check_start(self, differences: Tensor, log_probs: Tensor) -> None:
+        """Before the first update the policy is the frozen model; anything else means that one of them was loaded or
+        computed differently, and the loss would pull towards the wrong one.
+
+        Args:
+            differences: what should be 0 but for rounding; log_probs: what they were computed from.
+        """
+        if not differences.numel() or not bool(torch.isfinite(differences).all()):
+            return
+        share = 1e-5 if self.job.hardware.precision is Precision.fp32 else 1e-2
+        worst, bound = float(differences.abs().max()), share * float(log_probs.abs().max()) + 1e-4
+        if worst > bound:
+            raise EngineError(
+                f"policy and reference differ before the first step (log-ratio {worst:.3g}, at most {bound:.3g} is "
+                "rounding): the stored log-probabilities do not belong to this model; delete the stage's work folder "
+                "and run again"
+            )
 
     def _check_finite(self) -> None:
         """Stop before the optimizer takes a step that would ruin the weights; one synchronisation a step."""

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from autoif.config import Normalisation
+
 MAX_LOGITS = 1 << 27
 """Logits held at once (L × V): 512 MiB in fp32. Larger batches go in chunks that backward computes again."""
 
@@ -44,6 +46,55 @@ def dpo_loss(
     """
     chosen, rejected = beta * (policy_chosen - reference_chosen), beta * (policy_rejected - reference_rejected)
     return -logsigmoid(chosen - rejected), chosen.detach(), rejected.detach()
+
+
+def grpo_loss(
+    policy: Tensor, old: Tensor, advantages: Tensor, clip_low: float, clip_high: float
+) -> tuple[Tensor, Tensor]:
+    """Clipped surrogate of each token, equation 3 of https://arxiv.org/abs/2402.03300 without its KL term; with two
+    bounds as in equation 10 of https://arxiv.org/abs/2503.14476.
+
+    Args:
+        policy: [L] log-probabilities under the model that is trained, in nats; old: under the one that sampled.
+        advantages: [L] of each token's answer.
+
+    Returns:
+        losses [L], −min(ρA, clip(ρ, 1 − ``clip_low``, 1 + ``clip_high``)·A) with ρ = π/π_old; and [L], without
+        gradient, 1 where the clip bound (the token gives no gradient), else 0.
+    """
+    ratio = (policy - old).exp()
+    free, clipped = ratio * advantages, ratio.clamp(1 - clip_low, 1 + clip_high) * advantages
+    return -torch.minimum(free, clipped), (clipped < free).to(policy.dtype).detach()
+
+
+def kl_estimate(policy: Tensor, reference: Tensor) -> Tensor:
+    """KL(π ‖ π_ref) of each token, estimated without bias and never below 0: [L], [L] → [L].
+
+    k3 = r − 1 − log r with r = π_ref/π (http://joschu.net/blog/kl-approx.html; equation 4 of
+    https://arxiv.org/abs/2402.03300).
+    """
+    log_ratio = reference - policy
+    return log_ratio.exp() - 1 - log_ratio
+
+
+def token_weights(
+    lengths: Tensor, group_sizes: Tensor, normalisation: Normalisation, *, rows: int, tokens: int, longest: int
+) -> Tensor:
+    """What one token of each answer counts in the mean over the global batch: [S], [S] → [S].
+
+    Args:
+        lengths: learnt tokens of each answer; group_sizes: answers in its group.
+        rows: groups of the global batch; tokens: learnt tokens of it; longest: the most tokens a sequence may have.
+        normalisation: ``sequence``, equation 3 of https://arxiv.org/abs/2402.03300; ``token``, equation 8 of
+            https://arxiv.org/abs/2503.14476; ``constant``, https://arxiv.org/abs/2503.20783.
+    """
+    match normalisation:
+        case Normalisation.sequence:
+            return 1 / (group_sizes * lengths.clamp(min=1) * rows)
+        case Normalisation.token:
+            return torch.full_like(group_sizes, 1 / tokens)
+        case Normalisation.constant:
+            return 1 / (group_sizes * longest * rows)
 
 
 def sum_by_sequence(log_probs: Tensor, owner: Tensor, sequences: int) -> Tensor:

@@ -22,7 +22,7 @@ from autoif.training.chat import Chat, load_chat
 from autoif.training.checkpoints import Checkpoints, Curve
 from autoif.training.data import Data, Loader, load_data, make_plan
 from autoif.training.export import export
-from autoif.training.job import Job
+from autoif.training.job import Job, Preference
 from autoif.training.launch import EVENT
 from autoif.training.loop import Loop
 from autoif.training.model import Policy, load_policy, master_dtype
@@ -90,29 +90,41 @@ def policy_maker(job: Job, folder: str) -> Callable[[], Policy]:
 
 
 def make_loop(job: Job, plan: Plan, data: Data, rank: int) -> tuple[Loop, dict[str, str] | None]:
-    """The algorithm's module, and what its reference is (path and SHA-256 of the weights; None for SFT)."""
+    """The algorithm's module, and what its reference is (path and SHA-256 of the weights; None where it has none)."""
     scale = strategy.loss_scale(job.hardware, plan.accumulation)
     common = (job, policy_maker(job, job.start), plan, scale, strategy.is_deepspeed(job.hardware))
-    if job.preference is None:
+    objective = job.preference or job.group
+    if objective is None:
         from autoif.training.sft import Sft
 
         return Sft(*common), None
-    from autoif.training.dpo import Dpo
-    from autoif.training.reference import reference_table
+    from autoif.training.reference import TokenTable, frozen_log_probs
 
     if rank == 0:
         print(f"{EVENT}reference", flush=True)
-    weights = weights_sha256(Path(job.preference.reference))
-    table = reference_table(
-        Path(job.work) / "reference.safetensors",
-        weights,
-        Loader(plan, data, rank, only_first_epoch=True),
-        policy_maker(job, job.preference.reference),
-        lambda: make_trainer(job, plan, []),
-    )
-    same = weights == weights_sha256(Path(job.start))
-    loop = Dpo(*common, preference=job.preference, reference=table, starts_at_reference=same)
-    return loop, {"path": job.preference.reference, "sha256": weights}
+
+    def table(name: str, folder: str, weights: str) -> TokenTable:
+        loader = Loader(plan, data, rank, only_first_epoch=True)
+        path = Path(job.work) / f"{name}.safetensors"
+        return frozen_log_probs(path, weights, loader, policy_maker(job, folder), lambda: make_trainer(job, plan, []))
+
+    start, weights = weights_sha256(Path(job.start)), weights_sha256(Path(objective.reference))
+    reference = {"path": objective.reference, "sha256": weights}
+    if isinstance(objective, Preference):
+        from autoif.training.dpo import Dpo
+
+        known = table("reference", objective.reference, weights)
+        same = weights == start
+        return Dpo(*common, preference=objective, reference=known, starts_at_reference=same), reference
+    from autoif.training.data import GroupData
+    from autoif.training.grpo import Grpo
+
+    assert isinstance(data, GroupData)
+    old = table("old", job.start, start)
+    if not objective.kl_weight:
+        return Grpo(*common, objective=objective, groups=data, old=old, reference=None), None
+    frozen = old if weights == start else table("reference", objective.reference, weights)
+    return Grpo(*common, objective=objective, groups=data, old=old, reference=frozen), reference
 
 
 def make_trainer(job: Job, plan: Plan, callbacks: list[Any]) -> Any:
@@ -166,7 +178,7 @@ def about(job: Job, data: Data, plan: Plan) -> dict[str, Any]:
     import transformers
 
     return {
-        "algorithm": "dpo" if job.preference else "sft",
+        "algorithm": job.algorithm,
         "rows": len(data.ids),
         "dropped_too_long": data.dropped,
         "truncated": data.truncated,
@@ -177,7 +189,7 @@ def about(job: Job, data: Data, plan: Plan) -> dict[str, Any]:
         "processes": job.world,
         "strategy": job.hardware.strategy.value,
         "precision": job.hardware.precision.value,
-        "normalisation": "mean over the global batch's pairs" if job.preference else "mean over its response tokens",
+        "normalisation": normalisation(job),
         "start": job.start,
         "versions": {
             "python": platform.python_version(),
@@ -186,6 +198,13 @@ def about(job: Job, data: Data, plan: Plan) -> dict[str, Any]:
             "lightning": lightning.__version__,
         },
     }
+
+
+def normalisation(job: Job) -> str:
+    """What a loss is the mean of, in words."""
+    if job.group:
+        return f"mean over the global batch's groups, tokens by {job.group.normalisation.value}"
+    return "mean over the global batch's pairs" if job.preference else "mean over its response tokens"
 
 
 def peak_memory_gb() -> float:

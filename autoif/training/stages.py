@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoif.config import NOT_IDENTITY, DpoConfig, HardwareConfig, ModelConfig, TrainingConfig
+from autoif.config import NOT_IDENTITY, DpoConfig, GrpoConfig, HardwareConfig, ModelConfig, TrainingConfig
 from autoif.errors import DataError
-from autoif.records import PreferencePair, SftExample, TrainStep
+from autoif.records import AnswerGroup, PreferencePair, SftExample, TrainStep
 from autoif.stage import Context, Rows
-from autoif.training.job import Job, Preference
+from autoif.training.job import GroupObjective, Job, Preference
 from autoif.training.launch import launch
 
 MODEL_FOLDER = "model"
@@ -69,12 +69,44 @@ def train_dpo(
     yield from launch(_job(context, pairs, start.files / MODEL_FOLDER, preference), context.facts)
 
 
+def train_grpo(
+    context: Context,
+    groups: Rows[AnswerGroup],
+    start: Rows[TrainStep],
+    reference: Rows[TrainStep],
+) -> Iterator[TrainStep]:
+    """Train the model of the finished stage ``start`` on groups of its own answers, with a KL term towards the frozen
+    model of ``reference``.
+
+    Raises:
+        DataError: when there are no groups.
+        EngineError: when the training process fails.
+    """
+    remedy = "no prompt had answers of different reward: sample more answers a prompt, or more prompts"
+    _require(groups, "answer groups", remedy)
+    training: GrpoConfig = context.config.training
+    objective = GroupObjective(
+        clip_low=training.clip_low,
+        clip_high=training.clip_high,
+        kl_weight=training.kl_weight,
+        normalisation=training.normalisation,
+        reference=str((reference.files / MODEL_FOLDER).absolute()),
+    )
+    yield from launch(_job(context, groups, start.files / MODEL_FOLDER, group=objective), context.facts)
+
+
 def _require(rows: Rows[Any], what: str, remedy: str) -> None:
     if not len(rows):
         raise DataError(f"no {what} to train on ({rows.entry.records_path} is empty): {remedy}")
 
 
-def _job(context: Context, rows: Rows[Any], start: Path, preference: Preference | None = None) -> Job:
+def _job(
+    context: Context,
+    rows: Rows[Any],
+    start: Path,
+    preference: Preference | None = None,
+    group: GroupObjective | None = None,
+) -> Job:
     config: TrainStageConfig = context.config
     return Job(
         data=str(rows.entry.records_path.absolute()),
@@ -85,4 +117,5 @@ def _job(context: Context, rows: Rows[Any], start: Path, preference: Preference 
         training=config.training,
         hardware=config.hardware,
         preference=preference,
+        group=group,
     )

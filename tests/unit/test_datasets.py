@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted import context, reasons, split, verifier
 
-from autoif.config import PreferenceConfig, SftDatasetConfig
+from autoif.config import PreferenceConfig, QualityConfig, SftDatasetConfig
 from autoif.records import Answers, Case, Function, Prompt, Response
-from autoif.synthesis.datasets import online_pairs, preference_dataset, sampled, sft_dataset
+from autoif.synthesis.datasets import OnlinePairsConfig, online_pairs, preference_dataset, sampled, sft_dataset
 
 LOWER = "def evaluate(response):\n    return response == response.lower()"
+ONLINE = OnlinePairsConfig(preference=PreferenceConfig(), quality=QualityConfig())
 BROKEN = "def evaluate(response):\n    return response.no_such_method()"
 
 
@@ -129,10 +130,27 @@ def test_query_level_comes_first_and_ids_are_distinct(engine):
 
 def test_online_pairs_are_made_alike():
     pairs, dropped = split(
-        online_pairs(context(PreferenceConfig()), [answers(("good", 1.0), ("BAD", 0.0)), answers(("good", 1.0))])
+        online_pairs(context(ONLINE), [answers(("good", 1.0), ("BAD", 0.0)), answers(("good", 1.0))])
     )
     assert [p.level for p in pairs] == ["online"]
     assert reasons(dropped) == ["nothing_to_reject"]
+
+
+def test_own_answers_with_a_flaw_are_not_chosen_and_are_counted():
+    loop = "all is well and good and " * 20
+    config = OnlinePairsConfig(preference=PreferenceConfig(), quality=QualityConfig(max_repetition=0.5))
+    made = context(config)
+    pairs, dropped = split(
+        online_pairs(made, [answers((loop, 1.0), ("short", 1.0), ("BAD", 0.0)), answers((loop, 1.0), ("BAD", 0.0))])
+    )
+    assert [p.chosen for p in pairs] == ["short"]
+    assert reasons(dropped) == ["nothing_to_choose"]
+    assert made.facts["flaws"] == {"repetitive": 2}
+
+
+def test_a_rejected_answer_that_was_cut_off_says_so():
+    (pair,), _ = split(online_pairs(context(ONLINE), [answers(("good", 1.0), ("BAD an", 0.0, None, "cut_off"))]))
+    assert not pair.rejected_whole
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1 / 64, 0.5, 1.0])

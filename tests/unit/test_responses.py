@@ -8,7 +8,7 @@ from scripted import Scripted, context, failure, reasons, split
 from autoif.config import RespondConfig, ScoreConfig, VerifyResponsesConfig
 from autoif.generation import Completion, Failure
 from autoif.records import Answers, Function, Prompt, Response
-from autoif.synthesis.respond import SampleConfig, respond, sample
+from autoif.synthesis.respond import SampleConfig, respond, sample, window
 from autoif.synthesis.score import score
 from autoif.synthesis.verify_responses import verify_responses, verify_samples
 
@@ -89,6 +89,14 @@ def test_online_sampling_asks_the_trained_model_what_it_will_be_asked_and_closes
     assert {(r.sampling.temperature, r.sampling.top_p, r.sampling.max_tokens) for r in policy.requests} == {
         (0.8, 0.9, 5)
     }
+
+
+def test_each_iteration_takes_the_prompts_after_the_last_ones_and_starts_again_when_they_are_used_up():
+    pool = [prompt(n) for n in range(5)]
+    taken = [[p.id for p in window(pool, iteration, 2)] for iteration in (1, 2, 3, 4)]
+    assert taken == [["p0", "p1"], ["p2", "p3"], ["p4", "p0"], ["p1", "p2"]]
+    assert [p.id for p in window(pool, 3, None)] == [p.id for p in window(pool, 1, 9)] == ["p0", "p1", "p2", "p3", "p4"]
+    assert list(window([], 2, 3)) == []
 
 
 # --- verify

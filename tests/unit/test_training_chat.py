@@ -29,6 +29,8 @@ TALK = (
     Message(role="assistant", content="second"),
 )
 
+YES_NO = [("yes", True), ("no", True)]
+
 
 def learnt(chat: Chat, row: Encoded | None) -> str:
     assert row is not None
@@ -102,18 +104,26 @@ def test_truncation_keeps_the_beginning_and_drops_what_has_no_answer_left() -> N
 
 def test_pairs_share_the_prompt_and_both_answers_end_their_turn() -> None:
     chat = Chat(tiny_tokenizer())
-    pair = chat.pair(TALK[1:2], "yes", "no", 500)
+    pair = chat.answers(TALK[1:2], YES_NO, 500)
     assert pair is not None
     assert chat.tokenizer.decode(pair.prompt) == chat.render(TALK[1:2], prompt=True)
-    assert chat.tokenizer.decode(pair.chosen) == "yes<|im_end|>"
-    assert chat.tokenizer.decode(pair.rejected) == "no<|im_end|>"
+    assert chat.tokenizer.decode(pair.answers[0]) == "yes<|im_end|>"
+    assert chat.tokenizer.decode(pair.answers[1]) == "no<|im_end|>"
 
 
 def test_pairs_keep_the_prompt_whole_and_are_dropped_when_it_leaves_no_room() -> None:
     chat = Chat(tiny_tokenizer())
-    pair = chat.pair(TALK[1:2], "yes", "no", 500)
+    pair = chat.answers(TALK[1:2], YES_NO, 500)
     assert pair is not None
-    cut = chat.pair(TALK[1:2], "yes", "no", len(pair.prompt) + 2)
+    cut = chat.answers(TALK[1:2], YES_NO, len(pair.prompt) + 2)
     assert cut is not None
-    assert chat.tokenizer.decode(cut.chosen) == "ye"
-    assert chat.pair(TALK[1:2], "yes", "no", len(pair.prompt)) is None
+    assert chat.tokenizer.decode(cut.answers[0]) == "ye"
+    assert chat.answers(TALK[1:2], YES_NO, len(pair.prompt)) is None
+
+
+@pytest.mark.parametrize("template", [CHATML, LLAMA3])
+def test_an_answer_that_the_token_limit_cut_off_has_no_end_of_turn_to_learn(template: str) -> None:
+    chat = Chat(tiny_tokenizer(template))
+    row = chat.answers(TALK[1:2], [("whole", True), ("cut", False), ("", False)], 500)
+    assert row is not None
+    assert [chat.tokenizer.decode(answer) for answer in row.answers] == ["whole<|im_end|>", "cut", ""]

@@ -119,25 +119,26 @@ def test_dpo_starts_at_margin_zero_and_raises_it(base: Path, tmp_path: Path) -> 
 def test_dpo_against_another_reference_takes_its_log_probabilities(base: Path, tmp_path: Path) -> None:
     other = tiny_model(tmp_path / "other", seed=1)
     job = dpo_job(tmp_path / "run", base, other, rows=4, epochs=1)
-    run(job)
+    facts = run(job)
     assert curve(job)[0].metrics["margin"] != 0.0
-    assert load_file(Path(job.work) / "reference.safetensors")["log_probs"].shape == (4, 2)
+    assert load_file(Path(job.work) / "reference.safetensors")["log_probs"].shape == (facts["learnt_tokens_per_epoch"],)
 
 
 def test_the_nll_term_adds_the_mean_over_the_chosen_answers_tokens(base: Path, tmp_path: Path) -> None:
     job = dpo_job(tmp_path, base, base, rows=4, epochs=1, nll_weight=0.2)
     run(job)
-    table = load_file(Path(job.work) / "reference.safetensors")["log_probs"]
-    lengths = [len(r.chosen) for r in load_data(job, load_chat(base)).rows]
-    nll = sum(-float(v) / n for v, n in zip(table[:, 0], lengths, strict=True)) / 4
+    values = load_file(Path(job.work) / "reference.safetensors")["log_probs"]
+    lengths = [len(answer) for row in load_data(job, load_chat(base)).rows for answer in row.answers]
+    nll = sum(-float(answer.mean()) for answer in values.split(lengths)[::2]) / 4
     assert curve(job)[0].metrics["nll"] == pytest.approx(nll, rel=1e-5)
     assert curve(job)[0].loss == pytest.approx(0.693147 + 0.2 * nll, rel=1e-5)
 
 
 def test_a_reference_table_of_another_model_is_found_out_at_the_first_step(base: Path, tmp_path: Path) -> None:
     job = dpo_job(tmp_path, base, base, rows=4, epochs=1)
-    table = {"log_probs": torch.full((4, 2), -50.0) + torch.arange(8.0).view(4, 2)}
-    save_file(table, Path(job.work) / "reference.safetensors", metadata={"reference_sha256": weights_sha256(base)})
+    values = torch.arange(float(sum(load_data(job, load_chat(base)).learnt)))
+    path = Path(job.work) / "reference.safetensors"
+    save_file({"log_probs": values}, path, metadata={"weights_sha256": weights_sha256(base)})
     with pytest.raises(EngineError, match="differ before the first step"):
         run(job)
 

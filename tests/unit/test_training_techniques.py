@@ -61,7 +61,7 @@ def test_pairs_have_the_log_probabilities_that_transformers_gives(
     data = PairData(tmp_path / "rows.jsonl", load_chat(base), 256, techniques)
     batch = data.batch((3, 0, 4))
     wanted = by_transformers(
-        base, [(list(r.prompt), list(a)) for r in (data.rows[i] for i in (3, 0, 4)) for a in (r.chosen, r.rejected)]
+        base, [(list(r.prompt), list(a)) for r in (data.rows[i] for i in (3, 0, 4)) for a in r.answers]
     )
     assert torch.allclose(sums(policy(base, techniques), batch), wanted, atol=2e-4)
 
@@ -94,9 +94,9 @@ def test_a_pair_costs_its_prompt_once_and_no_padding(base: Path, tmp_path: Path)
     write_records(tmp_path / "rows.jsonl", pair_rows(3))
     data = PairData(tmp_path / "rows.jsonl", load_chat(base), 256, Techniques())
     batch = data.batch((0, 1, 2))
-    unique = sum(len(r.prompt) + len(r.chosen) + len(r.rejected) - 2 for r in data.rows)
+    unique = sum(len(r.prompt) + sum(map(len, r.answers)) - 2 for r in data.rows)
     assert batch.input_ids.shape == (1, unique)
-    assert batch.tokens == sum(2 * len(r.prompt) + len(r.chosen) + len(r.rejected) for r in data.rows)
+    assert batch.tokens == sum(2 * len(r.prompt) + sum(map(len, r.answers)) for r in data.rows)
 
 
 def test_activation_checkpointing_gives_the_same_gradients(base: Path, tmp_path: Path) -> None:
@@ -120,12 +120,12 @@ def test_an_empty_micro_batch_computes_and_teaches_nothing(base: Path, tmp_path:
 
 
 def test_one_token_answers_are_learnt_on_both_sides(base: Path) -> None:
-    from autoif.training.batches import pair_batch
-    from autoif.training.chat import EncodedPair
+    from autoif.training.batches import answers_batch
+    from autoif.training.chat import EncodedAnswers
 
-    row = EncodedPair([5, 6, 7], [2], [8, 2])
-    shared = pair_batch(["a"], [row], (0,), packing=True, share_prompt=True)
-    plain = pair_batch(["a"], [row], (0,), packing=False, share_prompt=False)
+    row = EncodedAnswers([5, 6, 7], ([2], [8, 2]))
+    shared = answers_batch(["a"], [row], (0,), packing=True, share_prompt=True)
+    plain = answers_batch(["a"], [row], (0,), packing=False, share_prompt=False)
     wanted = by_transformers(base, [([5, 6, 7], [2]), ([5, 6, 7], [8, 2])])
     assert torch.allclose(sums(policy(base, Techniques()), shared), wanted, atol=1e-5)
     padded = Techniques(packing=False)
