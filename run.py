@@ -46,7 +46,7 @@ def _run(arguments: list[str]) -> int:
     config = border.convert(cfg)
     from autoif.tasks import dispatch
 
-    dispatch(config)
+    dispatch(config, overrides)
     return 0
 
 

@@ -12,16 +12,11 @@ from pathlib import Path
 
 from autoif.config import (
     Accelerator,
-    HardwareConfig,
     OpenAISupervisor,
-    Precision,
     QuerySource,
     RunConfig,
-    Strategy,
 )
-
-OPTIMIZER_SHARDED = {Strategy.zero1, Strategy.zero2, Strategy.zero3}
-GRADIENTS_SHARDED = {Strategy.zero2, Strategy.zero3}
+from autoif.planning.memory import states_gb
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +32,17 @@ def requirements(config: RunConfig) -> tuple[Requirement, ...]:
     return (*_keys(config), *_files(config), *_devices(config))
 
 
-def state_gb(parameters: int, hardware: HardwareConfig) -> float:
-    """Gigabytes (10^9 bytes) a device holds for weights, gradients and AdamW's states, activations aside.
-
-    16 bytes a parameter in all, in fp32 (4 + 4 + 8) as in bf16 with fp32 master weights (2 + 2 + 12); ZeRO-1, 2 and
-    3 divide the last one, two, three of them by the number of devices (Rajbhandari et al., arXiv 1910.02054).
-    """
-    world = hardware.devices * hardware.nodes
-    weights, gradients, states = (4, 4, 8) if hardware.precision is Precision.fp32 else (2, 2, 12)
-    held = weights / (world if hardware.strategy is Strategy.zero3 else 1)
-    held += gradients / (world if hardware.strategy in GRADIENTS_SHARDED else 1)
-    if not hardware.offload_optimizer:
-        held += states / (world if hardware.strategy in OPTIMIZER_SHARDED else 1)
-    return parameters * held / 1e9
-
-
 def _keys(config: RunConfig) -> Iterator[Requirement]:
-    match config.supervisor:
-        case OpenAISupervisor(base_url=None, api_key_env=key) if not os.environ.get(key):
-            text = f"the environment variable {key} holds no key: export it, or set supervisor.base_url"
-            yield Requirement(text, "supervisor")
+    roles = {
+        "supervisor": ("supervisor", config.supervisor),
+        "judge": ("evaluation.judge", config.evaluation.judge),
+        "second_judge": ("evaluation.second_judge", config.evaluation.second_judge),
+    }
+    for role, (setting, engine) in roles.items():
+        match engine:
+            case OpenAISupervisor(base_url=None, api_key_env=key) if not os.environ.get(key):
+                text = f"the environment variable {key} holds no key: export it, or set {setting}.base_url"
+                yield Requirement(text, role)
 
 
 def _files(config: RunConfig) -> Iterator[Requirement]:
@@ -87,7 +73,7 @@ def _devices(config: RunConfig) -> Iterator[Requirement]:
     if hardware.accelerator is Accelerator.gpu and not _gpus():
         world = hardware.devices * hardware.nodes
         yield Requirement(f"hardware={hardware.name} computes on {world} GPU(s) and this machine shows none")
-    needed = state_gb(config.model.parameters, hardware)
+    needed = sum(states_gb(config.model.parameters, hardware)[:3])
     if 0 < hardware.memory_gb < needed:
         yield Requirement(
             f"training {config.model.name} takes {needed:.0f} GB on each device before activations, and "

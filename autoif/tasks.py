@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from autoif.config import RunConfig, Task
+from autoif.config import Launch, RunConfig, Task
 from autoif.errors import AutoifError, ConfigError
 from autoif.pipeline import build
 from autoif.requirements import Requirement, requirements
@@ -14,8 +14,8 @@ from autoif.stage import Stage
 from autoif.store import Manifest, Store, StoreError, write_atomically
 
 
-def dispatch(config: RunConfig) -> None:
-    """Do ``config.task``; progress and results go to standard output.
+def dispatch(config: RunConfig, overrides: Sequence[str] = ()) -> None:
+    """Do ``config.task``; progress and results go to standard output. ``overrides``: the command line that made it.
 
     Raises:
         AutoifError: for whatever the user can mend.
@@ -23,7 +23,7 @@ def dispatch(config: RunConfig) -> None:
     stages, store = build(config), Store(Path(config.paths.store))
     match config.task.kind:
         case Task.plan:
-            _plan(config, stages, store)
+            _plan(config, stages, store, overrides)
         case Task.run:
             _run(config, stages, store)
         case Task.report:
@@ -36,12 +36,25 @@ def dispatch(config: RunConfig) -> None:
             _contamination(config, stages, store)
 
 
-def _plan(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
-    from autoif.planning import plan, render
+def _plan(config: RunConfig, stages: Sequence[Stage], store: Store, overrides: Sequence[str]) -> None:
+    from autoif.planning import show
 
-    print(f"Plan of {config.name} (store: {config.paths.store})\n\n{render(plan(stages, store))}")
+    print(show(config, stages, store))
     if needed := _needed(config, stages, store):
         print("\nNeeded before it can run:", *(f"  {need.text}" for need in needed), sep="\n")
+    if config.launch is not Launch.none:
+        _launch(config, stages, store, overrides)
+
+
+def _launch(config: RunConfig, stages: Sequence[Stage], store: Store, overrides: Sequence[str]) -> None:
+    from autoif.planning.launching import launch_files, write_launch_files
+
+    files = launch_files(config, stages, store, overrides)
+    if config.launch is Launch.write:
+        print("\nWritten:", *(f"  {path}" for path in write_launch_files(config, files)), sep="\n")
+        return
+    for name, text in files.items():
+        print(f"\n── {name}\n{text}", end="")
 
 
 def _run(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:

@@ -15,6 +15,7 @@ from autoif.config import (
     ExperimentConfig,
     GrpoAlgorithm,
     HardwareConfig,
+    Launch,
     LocalSupervisor,
     OfflineDpoAlgorithm,
     OnlineDpoAlgorithm,
@@ -25,6 +26,7 @@ from autoif.config import (
     Setting,
     Start,
     Strategy,
+    Task,
     TrainingConfig,
 )
 from autoif.errors import ConfigError
@@ -104,6 +106,14 @@ RANGES: dict[str, Range] = {
     "micro_batch_size": _COUNT,
     "generation_batch_size": _COUNT,
     "memory_gb": _NATURAL,
+    "host_memory_gb": _NATURAL,
+    "peak_tflops": _NATURAL,
+    "mfu": _PART,
+    "generation_mfu": _PART,
+    "hours": _POSITIVE,
+    "cpus_per_device": _COUNT,
+    "requeues": _NATURAL,
+    "parallel": _COUNT,
     "threads": _NATURAL,
     "batch_size": _COUNT,
     "concurrency": _COUNT,
@@ -160,6 +170,8 @@ def _problems(config: RunConfig) -> Iterator[str]:
         yield from _batch(path, training, config.hardware)
     yield from _lengths(config)
     yield from _contamination(config)
+    if config.launch is not Launch.none and config.task.kind is not Task.plan:
+        yield f"launch={config.launch.value} belongs to task=plan"
     if config.tracking.mode not in MODES:
         yield f"tracking.mode={config.tracking.mode!r}: expected one of {', '.join(MODES)}"
 

@@ -11,7 +11,7 @@ from autoif.config.evaluation import BenchmarkConfig, Checks, EvaluationConfig, 
 from autoif.config.experiment import ExperimentConfig, PointConfig
 from autoif.config.hardware import Accelerator, HardwareConfig, Precision, SlurmConfig, Strategy
 from autoif.config.models import ModelConfig, Setting, SettingConfig, ShapeConfig
-from autoif.config.run import ExportFormat, PathsConfig, RunConfig, Task, TaskConfig, Tracking, TrackingConfig
+from autoif.config.run import ExportFormat, Launch, PathsConfig, RunConfig, Task, TaskConfig, Tracking, TrackingConfig
 from autoif.config.supervision import (
     BudgetConfig,
     LocalSupervisor,
@@ -80,6 +80,7 @@ __all__ = [
     "ExportFormat",
     "HardwareConfig",
     "HeldoutConfig",
+    "Launch",
     "LocalSupervisor",
     "ModelConfig",
     "Checks",
@@ -111,6 +112,8 @@ __all__ = [
     "ExperimentConfig",
     "SftAlgorithm",
     "SftDatasetConfig",
+    "ShapeConfig",
+    "SlurmConfig",
     "Start",
     "StartConfig",
     "Strategy",

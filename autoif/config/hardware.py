@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -31,11 +31,39 @@ class Precision(Enum):
 
 
 @dataclass(kw_only=True, slots=True)
+class SlurmConfig:
+    """What a job asks a Slurm cluster for, besides nodes and devices.
+
+    ``hours``: a job's time limit. ``cpus_per_device``: cores for each training process. ``memory_gb``: of a node, GB of
+    10⁹ bytes, 0 for all of it. ``gres``: what the cluster calls a device (``gpu``, ``gpu:a100``; empty asks for none).
+    ``setup``: shell lines before the command (modules, environments). ``requeues``: times a job that ran out of time is
+    queued again; it goes on where it was. ``parallel``: points of a sweep that run at once.
+    """
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    hours: float = 24.0
+    cpus_per_device: int = 8
+    memory_gb: float = 0.0
+    gres: str = "gpu"
+    setup: list[str] = field(default_factory=list)
+    requeues: int = 10
+    parallel: int = 8
+
+
+@dataclass(kw_only=True, slots=True)
 class HardwareConfig:
     """Where and how fast things run; never part of a fingerprint.
 
-    ``micro_batch_size``: sequences (pairs in DPO) a device computes at once. ``generation_batch_size``: rows the
-    ``transformers`` engine decodes together. ``threads``: CPU threads a process uses, 0 for all cores.
+    ``nodes`` of ``devices`` each. ``micro_batch_size``: sequences (pairs in DPO) a device computes at once.
+    ``generation_batch_size``: rows the ``transformers`` engine decodes together. ``threads``: CPU threads a process
+    uses, 0 for all cores.
+
+    For plans, GB of 10⁹ bytes: ``memory_gb`` of a device and ``host_memory_gb`` of a node (0: not known);
+    ``peak_tflops``: dense arithmetic of a device at ``precision``, 10¹² operations a second (0: not known); ``mfu`` and
+    ``generation_mfu``: the share of it that training and decoding are assumed to reach.
     """
 
     name: str = "???"
@@ -49,5 +77,15 @@ class HardwareConfig:
     offload_optimizer: bool = False
     attention: str = "sdpa"
     generation_batch_size: int = 32
-    memory_gb: float = 0.0
     threads: int = 0
+    memory_gb: float = 0.0
+    host_memory_gb: float = 0.0
+    peak_tflops: float = 0.0
+    mfu: float = 0.4
+    generation_mfu: float = 0.1
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
+
+    @property
+    def world(self) -> int:
+        """Number of devices in all, and of training processes."""
+        return self.nodes * self.devices

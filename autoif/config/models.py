@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -21,11 +21,30 @@ class SettingConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class ShapeConfig:
+    """Sizes of a decoder-only transformer with gated MLPs and grouped queries (Llama, Qwen2), for plans; 0: not known.
+
+    ``heads`` and ``kv_heads`` have ``head_size`` entries each. ``tied``: input and output embeddings are one matrix.
+    ``qkv_bias``: query, key and value projections have biases.
+    """
+
+    layers: int = 0
+    hidden: int = 0
+    intermediate: int = 0
+    heads: int = 0
+    kv_heads: int = 0
+    head_size: int = 0
+    vocabulary: int = 0
+    tied: bool = False
+    qkv_bias: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
 class ModelConfig:
     """A model to train or to sample from.
 
     ``path``: hub id or local folder. ``package`` + ``gguf_file``: an installed Python distribution that carries the
-    weights as GGUF (used when ``path`` is not a local folder). ``parameters``: count, for planning.
+    weights as GGUF (used when ``path`` is not a local folder). ``parameters``, ``shape``: for plans.
     ``sft_global_batch_size``: the paper's batch for this size class.
     """
 
@@ -37,4 +56,5 @@ class ModelConfig:
     chat_template: str | None = None
     context_length: int = 8192
     parameters: int = 0
+    shape: ShapeConfig = field(default_factory=ShapeConfig)
     sft_global_batch_size: int = 128

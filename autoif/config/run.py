@@ -24,6 +24,15 @@ class Task(Enum):
     export = "export"
     inspect = "inspect"
     contamination = "contamination"
+    doctor = "doctor"
+
+
+class Launch(Enum):
+    """What ``task=plan`` does with the files that start the run elsewhere: nothing, print or write them."""
+
+    none = "none"
+    print = "print"
+    write = "write"
 
 
 class ExportFormat(Enum):
@@ -42,13 +51,14 @@ class TaskConfig:
     """The task group.
 
     ``format`` and ``folder`` (null: ``<paths.runs>/<name>/export/<format>``) are for export. ``source``: a file of
-    training rows to look at instead of the run's sets, for contamination.
+    training rows to look at instead of the run's sets, for contamination. ``json``: doctor answers for programs.
     """
 
     kind: Task = Task.run
     format: ExportFormat = ExportFormat.alpaca
     folder: str | None = None
     source: str | None = None
+    json: bool = False
 
 
 class Tracking(Enum):
@@ -83,6 +93,7 @@ class RunConfig:
 
     name: str = "demo"
     seed: int = 0
+    launch: Launch = Launch.none
     task: TaskConfig = field(default_factory=TaskConfig)
     setting: SettingConfig = field(default_factory=SettingConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -1,6 +1,7 @@
-"""``task=plan``: what would run, what it would cost, whether it fits, and how it would be started. Never imports torch."""
+"""``task=plan``: what would run, what it would cost, whether it fits, how it would be started. Never imports torch."""
 
+from autoif.planning.show import show
 from autoif.planning.stages import PlanRow, plan
 from autoif.planning.table import render
 
-__all__ = ["PlanRow", "plan", "render"]
+__all__ = ["PlanRow", "plan", "render", "show"]

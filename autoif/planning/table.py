@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
 
 from autoif.planning.stages import PlanRow
+from autoif.planning.text import bound, grid
 
 _SHOWN = 4
 """Differences listed for a stage; the rest is counted."""
@@ -14,34 +14,19 @@ _SHOWN = 4
 def render(rows: Sequence[PlanRow]) -> str:
     """The plan as a table with totals, then the reasons, each once with the stages it concerns."""
     header = ("stage", "state", "records", "model calls", "executions")
-    lines = [header, *map(_cells, rows)]
     missing = [row for row in rows if not row.done]
     if missing:
         calls, runs = sum(row.model_calls for row in missing), sum(row.executions for row in missing)
-        lines.append((f"{len(missing)} of {len(rows)} stages to run", "", "", _bound(calls), _bound(runs)))
+        total = (f"{len(missing)} of {len(rows)} stages to run", "", "", bound(calls), bound(runs))
     else:
-        lines.append((f"all {len(rows)} stages are done", "", "", "–", "–"))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    table = [_line(line, widths) for line in lines]
-    rule = "─" * max(map(len, table))
-    text = [table[0], rule, *table[1:-1], rule, table[-1]]
-    return "\n".join([*text, *_reasons(missing)])
+        total = (f"all {len(rows)} stages are done", "", "", "–", "–")
+    return "\n".join([grid(header, map(_cells, rows), total, left=2), *_reasons(missing)])
 
 
 def _cells(row: PlanRow) -> tuple[str, ...]:
     if row.done:
         return row.title, "done", f"{row.records:,}", "–", "–"
-    return row.title, "to run", _bound(row.records), _bound(row.model_calls), _bound(row.executions)
-
-
-def _bound(count: int) -> str:
-    return f"≤ {count:,}" if count else "–"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    left = (cell.ljust(width) for cell, width in zip_longest(cells[:2], widths[:2]))
-    right = (cell.rjust(width) for cell, width in zip_longest(cells[2:], widths[2:]))
-    return "  ".join((*left, *right)).rstrip()
+    return row.title, "to run", bound(row.records), bound(row.model_calls), bound(row.executions)
 
 
 def _reasons(missing: Sequence[PlanRow]) -> Iterator[str]:

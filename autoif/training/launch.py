@@ -88,7 +88,7 @@ def _follow(job: Job, command: list[str]) -> None:
             pass
         code = child.wait()
     finally:
-        _end(child)
+        _end(child, spans_nodes=job.hardware.nodes > 1)
     if code:
         raise _failure(job, code, tail, log_path)
 
@@ -113,8 +113,13 @@ def track_steps(events: Iterator[str], label: str) -> Iterator[str]:
             yield from track((e for e in events if e.startswith("step ")), label, total=int(event[6:]), unit="step")
 
 
-def _end(child: subprocess.Popen[str]) -> None:
-    """Kill what is left of the child's process group (it is a session of its own)."""
+def _end(child: subprocess.Popen[str], spans_nodes: bool) -> None:
+    """Kill what is left of the child's process group (it is a session of its own). What runs on other nodes ends when
+    its srun is asked to stop, not when that is killed."""
+    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        if spans_nodes and child.poll() is None:
+            os.killpg(child.pid, signal.SIGTERM)
+            child.wait(timeout=10)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

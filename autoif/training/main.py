@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 
 from autoif.errors import AutoifError, EngineError
+from autoif.training.commands import STEP, start
 from autoif.training.job import Job, read_job
 
 PR_SET_PDEATHSIG = 1
@@ -23,9 +24,9 @@ def main(arguments: list[str]) -> int:
     die_with_parent()
     path = Path(arguments[0])
     job = read_job(path)
-    if job.world > 1 and "RANK" not in os.environ:
-        os.execv(sys.executable, torchrun(job, path))
     try:
+        if command := start(job.hardware, str(path), os.environ):
+            become(command)
         from autoif.training.run import run
 
         run(job)
@@ -54,36 +55,24 @@ def explain(job: Job, error: Exception) -> str:
     return f"training failed with {type(error).__name__}: {text[:300]}"
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent ends, however that happens (Linux; else a no-op)."""
+def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
+    """Ask the kernel to signal this process when its parent ends, however that happens (Linux; else a no-op)."""
     if sys.platform != "linux":
         return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, by)
     parent = os.environ.get("AUTOIF_PARENT")
     if parent and "RANK" not in os.environ and os.getppid() != int(parent):
         raise EngineError("the process that started this training is gone")
 
 
-def torchrun(job: Job, path: Path) -> list[str]:
-    """The command that becomes one process for each device. On several nodes the scheduler sets MASTER_ADDR and
-    NODE_RANK (Slurm: SLURM_NODEID)."""
-    node = os.environ.get("NODE_RANK", os.environ.get("SLURM_NODEID", "0"))
-    if job.hardware.nodes == 1:
-        where = ["--standalone"]
-    else:
-        port = os.environ.get("MASTER_PORT", "29500")
-        where = [f"--node-rank={node}", f"--master-addr={os.environ['MASTER_ADDR']}", f"--master-port={port}"]
-    return [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        f"--nnodes={job.hardware.nodes}",
-        f"--nproc-per-node={job.hardware.devices}",
-        *where,
-        "-m",
-        "autoif.training.main",
-        str(path),
-    ]
+def become(command: list[str]) -> None:
+    """Turn into ``command``. An srun is asked to stop when the parent ends, so that it takes its tasks along; they are
+    no children of that parent."""
+    if command[0] == "srun":
+        die_with_parent(signal.SIGTERM)
+        os.environ[STEP] = "1"
+        os.environ.pop("AUTOIF_PARENT", None)
+    os.execvp(command[0], command)
 
 
 if __name__ == "__main__":

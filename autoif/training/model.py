@@ -78,6 +78,7 @@ def load_policy(folder: Path, hardware: HardwareConfig, techniques: Techniques, 
         raise EngineError(f"{folder} uses sliding-window attention, which packing does not cover: turn packing off")
     disable_dropout(model)
     model.config.use_cache = False
+    model.train()  # transformers loads for inference, Lightning leaves modes alone, and no mode, no checkpointing
     if hardware.activation_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return Policy(model, techniques)

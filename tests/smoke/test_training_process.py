@@ -20,9 +20,10 @@ from autoif.records import SftExample, TrainStep, read_records
 from autoif.stage import Context, Rows, Stage, run_stage
 from autoif.store import Store
 from autoif.training import checkpoints
+from autoif.training.commands import start
 from autoif.training.job import Job, read_job
 from autoif.training.launch import launch
-from autoif.training.main import explain, torchrun
+from autoif.training.main import explain
 from autoif.training.stages import TrainStageConfig, train_sft
 
 ROOT = Path(__file__).parents[2]
@@ -148,7 +149,8 @@ def test_out_of_memory_says_what_to_change(base: Path, tmp_path: Path) -> None:
 def test_several_devices_become_torchrun_on_the_resolved_job(base: Path, tmp_path: Path) -> None:
     job = sft_job(tmp_path, base)
     many = msgspec.structs.replace(job, hardware=HardwareConfig(name="8", devices=8, micro_batch_size=1))
-    command = torchrun(many, tmp_path / "job.json")
+    command = start(many.hardware, str(tmp_path / "job.json"), {})
+    assert command is not None
     assert command[1:3] == ["-m", "torch.distributed.run"]
     assert "--nproc-per-node=8" in command
     assert "--standalone" in command
