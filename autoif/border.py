@@ -44,6 +44,7 @@ _SCHEMAS: dict[str, dict[str, type]] = {
         "setting": schemas.SettingConfig,
         "model": schemas.ModelConfig,
         "pipeline": schemas.PipelineConfig,
+        "data": schemas.DataConfig,
         "hardware": schemas.HardwareConfig,
         "evaluation": schemas.EvaluationConfig,
         "tracking": schemas.TrackingConfig,

@@ -12,9 +12,13 @@ Each room says its own part: ``autoif/synthesis/graph.py``, ``autoif/training/gr
 
 from __future__ import annotations
 
-from autoif.config import RunConfig
+from collections.abc import Sequence
+from dataclasses import replace
+
+from autoif.config import Data, RunConfig
 from autoif.records import TrainStep
 from autoif.stage import Stage
+from autoif.synthesis.conversations import conversations
 from autoif.synthesis.graph import synthesis
 from autoif.training.graph import training
 from evaluation.contamination_stages import measured
@@ -24,6 +28,25 @@ from evaluation.graph import measurement
 def build(config: RunConfig) -> tuple[Stage, ...]:
     """All stages of a run, each after its inputs; titles are unique."""
     made = synthesis(config)
+    if config.data.kind is Data.sharegpt:
+        examples = conversations(config, made.queries)
+        made = replace(made, stages=(*made.stages, examples), examples=examples)
     trained = training(config, config.algorithm, made)
     models = [stage for stage in trained if stage.record is TrainStep]
-    return (*made.stages, *trained, *measured(config, models), *measurement(config, made, models))
+    rest = (*trained, *measured(config, models), *measurement(config, made, models))
+    if config.data.kind is Data.sharegpt:  # which needs no more of the synthesis than what it is measured with
+        used = _behind(rest)
+        return (*(stage for stage in made.stages if stage in used), *rest)
+    return (*made.stages, *rest)
+
+
+def _behind(stages: Sequence[Stage]) -> set[Stage]:
+    """``stages`` and all that they are made of."""
+    found: set[Stage] = set()
+    waiting = list(stages)
+    while waiting:
+        stage = waiting.pop()
+        if stage not in found:
+            found.add(stage)
+            waiting += stage.inputs
+    return found

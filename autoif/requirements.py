@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autoif.config import (
     Accelerator,
+    Data,
     OpenAISupervisor,
     QuerySource,
     RunConfig,
@@ -56,6 +57,10 @@ def _files(config: RunConfig) -> Iterator[Requirement]:
         yield Requirement("pipeline.queries.path is not set: give a ShareGPT dump (JSON list or JSONL)")
     if queries.path and not _exists(queries.path):
         yield Requirement(f"the ShareGPT dump {queries.path} is missing: set pipeline.queries.path")
+    if config.data.kind is Data.sharegpt and not config.data.path:
+        yield Requirement("data.path is not set: data=sharegpt needs a ShareGPT dump (JSON list or JSONL)")
+    if config.data.path and not _exists(config.data.path) and config.data.path != queries.path:
+        yield Requirement(f"the ShareGPT dump {config.data.path} is missing: set data.path")
     if config.pipeline.contamination.drop:
         from evaluation.contamination_sets import SETS, absent
 

@@ -101,6 +101,7 @@ RANGES: dict[str, Range] = {
     "max_repetition": _SHARE,
     "max_compression": _POSITIVE,
     "min_words": _COUNT,
+    "conversations": _COUNT,
     "devices": _COUNT,
     "nodes": _COUNT,
     "micro_batch_size": _COUNT,

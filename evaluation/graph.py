@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from autoif.config import OfflineDpoAlgorithm, RunConfig
+from autoif.config import AlgorithmConfig, GrpoAlgorithm, OfflineDpoAlgorithm, OnlineDpoAlgorithm, RunConfig
 from autoif.models import model_identity
 from autoif.records import Comparison, EvaluationItem, Prompt, Result
 from autoif.stage import Estimate, Stage
@@ -18,11 +18,17 @@ from evaluation.yardstick import threshold, yardstick
 
 def measurement(config: RunConfig, made: Synthesis, models: list[Stage]) -> list[Stage]:
     """Every benchmark that can be run, on the base, the SFT and the last model; none gives no stage at all."""
+_LAST: dict[type[AlgorithmConfig], str] = {
+    OfflineDpoAlgorithm: "offline_dpo",
+    OnlineDpoAlgorithm: "online_dpo",
+    GrpoAlgorithm: "grpo",
+}
+"""What the last model of an algorithm is called."""
+
     runnable = [name for name, reason in evaluation.available(config.evaluation).items() if reason is None]
     subjects: dict[str, tuple[Stage, ...]] = {"base": (), "sft": (models[0],)}
     if len(models) > 1:
-        offline = isinstance(config.algorithm, OfflineDpoAlgorithm)
-        subjects["offline_dpo" if offline else "online_dpo"] = (models[-1],)
+        subjects[_LAST[type(config.algorithm)]] = (models[-1],)
     verified, extra = yardstick(config, made) if "heldout" in runnable else (made.verified, [])
     prompts = [_heldout_prompts(config, verified, made.queries)] if "heldout" in runnable else []
     answered = [_heldout(config, prompts[0], subject, model) for subject, model in subjects.items() if prompts]

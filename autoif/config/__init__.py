@@ -7,6 +7,7 @@ out of fingerprints. Paths of data files stay out too: a fingerprint covers what
 
 from autoif.config.common import NOT_IDENTITY
 from autoif.config.contamination import ContaminationConfig, DecontaminationConfig
+from autoif.config.data import Data, DataConfig
 from autoif.config.evaluation import BenchmarkConfig, Checks, EvaluationConfig, HeldoutConfig
 from autoif.config.experiment import ExperimentConfig, PointConfig
 from autoif.config.hardware import Accelerator, HardwareConfig, Precision, SlurmConfig, Strategy
@@ -86,6 +87,8 @@ __all__ = [
     "Checks",
     "NliConfig",
     "NliJudge",
+    "Data",
+    "DataConfig",
     "OfflineDpoAlgorithm",
     "OnlineDpoAlgorithm",
     "OpenAISupervisor",

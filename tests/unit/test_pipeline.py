@@ -6,6 +6,8 @@ from enum import Enum
 import pytest
 
 from autoif.config import (
+    Data,
+    GrpoAlgorithm,
     ModelConfig,
     OfflineDpoAlgorithm,
     OnlineDpoAlgorithm,
@@ -21,7 +23,12 @@ from autoif.stage import Stage
 from autoif.store import Store
 from autoif.synthesis.graph import synthesis
 
-ALGORITHMS = {"sft": SftAlgorithm, "offline": OfflineDpoAlgorithm, "online": OnlineDpoAlgorithm}
+ALGORITHMS = {
+    "sft": SftAlgorithm,
+    "offline": OfflineDpoAlgorithm,
+    "online": OnlineDpoAlgorithm,
+    "grpo": GrpoAlgorithm,
+}
 
 
 def config(algorithm="online", **fields):
@@ -69,6 +76,7 @@ def test_stages_stand_behind_their_inputs_under_titles_of_their_own(algorithm):
         ("sft", {}, ["train_sft"]),
         ("offline", {}, ["train_sft", "preference_dataset", "train_dpo"]),
         ("online", {}, ["train_sft", "sample_1", "verify_samples_1", "online_pairs_1", "train_dpo_1"]),
+        ("grpo", {}, ["train_sft", "sample_1", "verify_samples_1", "answer_groups_1", "train_grpo_1"]),
         (
             "online",
             {"iterations": 2},
@@ -93,6 +101,17 @@ def test_online_iterations_sample_from_the_last_model_against_a_fixed_or_a_movin
         assert inputs(stages, "sample_2") == ["attach_queries", "train_dpo_1"]
         assert inputs(stages, "train_dpo_1") == ["online_pairs_1", "train_sft", "train_sft"]
         assert inputs(stages, "train_dpo_2") == ["online_pairs_2", "train_dpo_1", second]
+
+
+def test_the_sharegpt_baseline_learns_from_conversations_and_leaves_out_what_it_does_not_need():
+    made = config("sft")
+    made.data.kind = Data.sharegpt
+    stages = build(made)
+    assert inputs(stages, "train_sft") == ["conversations"]
+    assert not {"respond", "attach_queries", "sft_dataset"} & set(titles(stages))
+    assert {"nli_filter", "heldout_prompts"} < set(titles(stages))  # what it is measured with
+    made.evaluation.heldout.limit = 0
+    assert titles(build(made))[:3] == ["queries", "conversations", "train_sft"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,15 @@ FORGETFUL = (
 )
 """Empties answers once the conversation goes on, as templates that drop earlier reasoning do."""
 
+_TURN = "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}"
+_SYSTEM = "{% if loop.first and m['role'] != 'system' %}{{ '<|im_start|>system\nYou help.<|im_end|>\n' }}{% endif %}"
+_ASSISTANT = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+DEFAULT_SYSTEM = "{% for m in messages %}" + _SYSTEM + _TURN + "{% endfor %}" + _ASSISTANT
+"""The shape of Qwen2's and SmolLM2's: a conversation without a system turn gets one."""
+
+TEMPLATES = [CHATML, LLAMA3, DEFAULT_SYSTEM, None]
+"""None: the fallback."""
+
 TALK = (
     Message(role="system", content="S"),
     Message(role="user", content="one"),
@@ -37,15 +46,18 @@ def learnt(chat: Chat, row: Encoded | None) -> str:
     return chat.tokenizer.decode([t for t, label in zip(row.tokens, row.labels, strict=True) if label])
 
 
-@pytest.mark.parametrize("template", [CHATML, LLAMA3])
-def test_every_answer_and_its_end_of_turn_is_learnt_and_nothing_else(template: str) -> None:
+@pytest.mark.parametrize("messages", [TALK, TALK[1:]], ids=["system", "no system"])
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_answer_and_its_end_of_turn_is_learnt_and_nothing_else(
+    template: str | None, messages: tuple[Message, ...]
+) -> None:
     chat = Chat(tiny_tokenizer(template))
-    row = chat.conversation(TALK, 500)
+    row = chat.conversation(messages, 500)
     assert learnt(chat, row) == "first<|im_end|>second<|im_end|>"
 
 
-@pytest.mark.parametrize("template", [CHATML, LLAMA3])
-def test_tokens_are_those_of_the_rendered_conversation_up_to_the_last_end_of_turn(template: str) -> None:
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_tokens_are_those_of_the_rendered_conversation_up_to_the_last_end_of_turn(template: str | None) -> None:
     chat = Chat(tiny_tokenizer(template))
     row = chat.conversation(TALK, 500)
     assert row is not None

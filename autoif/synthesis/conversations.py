@@ -1,0 +1,125 @@
+"""ShareGPT conversations as SFT samples: the baseline that the paper compares with (§4.1).
+
+A dump holds conversations whole and cut into pieces, with several names for the same role. Kept of each is its longest
+beginning in which user and assistant take turns, from the first user turn to an assistant's, a system turn before it
+included. A conversation that opens with a held-out query is left out: those are asked in the evaluation.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from autoif import jsonrows
+from autoif.config import DataConfig, RunConfig
+from autoif.errors import DataError
+from autoif.records import Message, Query, Reject, SftExample, digest, unicode
+from autoif.stage import Context, Estimate, Rows, Stage
+from autoif.synthesis.queries import content_id
+
+ROLES = {
+    **dict.fromkeys(("human", "user"), "user"),
+    **dict.fromkeys(("gpt", "assistant", "chatgpt", "bing", "bard"), "assistant"),
+    "system": "system",
+}
+
+
+def conversations(config: RunConfig, queries: Stage) -> Stage:
+    """The stage that reads the dump."""
+    path = config.data.path
+    return Stage(
+        name="conversations",
+        record=SftExample,
+        function=load_conversations,
+        config=config.data,
+        inputs=(queries,),
+        texts={"sharegpt": content_id(Path(path).expanduser() if path else None)},
+        seed=config.seed,
+        estimate=lambda count: Estimate(records=config.data.conversations),
+    )
+
+
+def load_conversations(context: Context, queries: Rows[Query]) -> Iterator[SftExample | Reject]:
+    """``conversations`` distinct ones, in the dump's order; all, where it holds fewer.
+
+    Raises:
+        DataError: when no dump is named, or it holds no conversation.
+    """
+    config: DataConfig = context.config
+    if config.path is None:
+        raise DataError("data=sharegpt needs data.path, the ShareGPT dump (JSON list or JSONL)")
+    path = Path(config.path).expanduser()
+    heldout = {query.text for query in queries if query.split == "heldout"}
+    found: dict[str, None] = {}
+    for item in _examples(path):
+        if isinstance(item, SftExample) and opening(item) not in heldout:
+            found[item.id] = None
+    context.facts["available"] = len(found)
+    if not found:
+        raise DataError(f"data.path {path}: no conversation in which a user asks and an assistant answers")
+    chosen = set(heapq.nsmallest(config.conversations, found, key=lambda i: digest("chosen", str(context.seed), i)))
+    for item in _examples(path):
+        if isinstance(item, Reject):
+            yield item
+        elif opening(item) in heldout:
+            yield Reject(item, "heldout_query")
+        elif item.id not in found:
+            yield Reject(item, "duplicate")
+        else:
+            del found[item.id]
+            if item.id in chosen:
+                yield item
+
+
+def opening(example: SftExample) -> str:
+    """The first user turn."""
+    return next(message.content for message in example.messages if message.role == "user")
+
+
+def _examples(path: Path) -> Iterator[SftExample | Reject]:
+    for number, row in enumerate(jsonrows.read_rows(path, "data.path")):
+        if isinstance(row, Reject):
+            yield row
+        elif messages := turns(row):
+            name = digest("conversation", *(part for m in messages for part in (m.role, m.content)))
+            yield SftExample(id=name, messages=messages, instruction="", functions=(), accuracy=1.0)
+        else:
+            yield jsonrows.reject(json.dumps(row), number, "no_answered_turn")
+
+
+def turns(row: Any) -> tuple[Message, ...]:
+    """A conversation of any of the ShareGPT shapes as messages; empty when no user turn is answered."""
+    if not isinstance(row, dict):
+        return ()
+    said: list[Any] = next(
+        (row[key] for key in ("conversations", "messages", "items") if isinstance(row.get(key), list)), []
+    )
+    kept: list[Message] = []
+    for turn in said:
+        message = _message(turn)
+        if message is None:
+            break
+        before = kept[-1].role if kept else None
+        if message.role == "assistant" and before in (None, "system"):
+            continue  # a piece of a longer conversation begins with the answer to what is not there
+        if message.role == "system" and kept:
+            break
+        if message.role == before:
+            break
+        kept.append(message)
+    while kept and kept[-1].role != "assistant":
+        kept.pop()
+    return tuple(kept)
+
+
+def _message(turn: Any) -> Message | None:
+    """A turn, or None when it is empty or nobody's."""
+    if not isinstance(turn, dict):
+        return None
+    role, text = ROLES.get(str(turn.get("from") or turn.get("role")).lower()), turn.get("value", turn.get("content"))
+    if role is None or not isinstance(text, str) or not text.strip():
+        return None
+    return Message(role=role, content=unicode(text.strip()))
