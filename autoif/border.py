@@ -101,9 +101,9 @@ def compose(overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
         ConfigError: one line for whatever Hydra refuses.
     """
     mode = RunMode.MULTIRUN if multirun else RunMode.RUN
-    try:
     # A scale is laid over an experiment, which people type with a plus: the group has its place in the defaults.
     overrides = [text.removeprefix("+") if text.startswith("+scale=") else text for text in overrides]
+    try:
         cfg: DictConfig = composer().compose_config(
             "config", list(overrides), mode, from_shell=False, validate_sweep_overrides=not multirun
         )
@@ -157,9 +157,9 @@ def convert(cfg: DictConfig) -> RunConfig:
         setattr(config.paths, field.name, str(Path(getattr(config.paths, field.name)).expanduser()))
     if config.evaluation.data_dir:
         config.evaluation.data_dir = str(Path(config.evaluation.data_dir).expanduser())
-    check(config)
     if (point := config.experiment.point) in config.experiment.points:
         config.experiment.points = {point: config.experiment.points[point]}
+    check(config)
     return config
 
 
