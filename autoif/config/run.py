@@ -66,6 +66,8 @@ class Tracking(Enum):
     """Where metrics go besides the store."""
 
     off = "off"
+    csv = "csv"
+    tensorboard = "tensorboard"
     wandb = "wandb"
 
 

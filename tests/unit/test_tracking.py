@@ -1,8 +1,10 @@
-"""Tracking: off does nothing; W&B holds curves, funnel and results, once, with keys from the environment only."""
+"""Tracking: off does nothing; CSV, TensorBoard and W&B hold curves, funnel and results, once each."""
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
 import struct
 import sys
 import zlib
@@ -14,10 +16,12 @@ import pytest
 from report_run import PlausibleRun, RunSize, plausible_run
 
 from autoif.config import Tracking, TrackingConfig
-from autoif.errors import ConfigError
-from autoif.tracking import Off, run_id, slug, tracker
+from autoif.errors import ConfigError, DataError, MissingExtraError
+from autoif.records import TrainStep
+from autoif.tracking import Off, run_id, slug, tracker, wandb_report
 
 OFFLINE = TrackingConfig(kind=Tracking.wandb, mode="offline")
+CSV, BOARD = TrackingConfig(kind=Tracking.csv), TrackingConfig(kind=Tracking.tensorboard)
 
 
 @pytest.fixture
@@ -114,6 +118,11 @@ def test_an_offline_run_read_back_holds_what_the_stages_found(run: PlausibleRun)
     assert summary["difference/heldout/followed/online_dpo"] == 0.125
     assert found["exit"] == 0
     assert found["artifacts"]["demo-sft_dataset"].type == "dataset"
+    assert found["artifacts"]["demo-results"].type == found["artifacts"]["demo-comparisons"].type == "results"
+    results = run.stages[-2].entry(run.store)
+    assert set(found["artifacts"]["demo-results"].aliases) == {"latest", results.fingerprint}
+    (held,) = [entry.path for entry in found["artifacts"]["demo-results"].manifest.contents]
+    assert held == "records.jsonl"
     metadata = json.loads(found["artifacts"]["demo-online_pairs_1"].metadata)
     assert metadata["fingerprint"] == run.stages[14].entry(run.store).fingerprint
     assert metadata["inputs"][0][0] == "verify_samples"
@@ -180,3 +189,148 @@ def test_the_run_id_follows_from_what_is_run_not_from_where(tmp_path: Path) -> N
     there.seed = 1
     assert run_id(here) != run_id(there)
     assert slug("train_dpo 2: ünïcode/…") == "train_dpo_2_n_code"
+
+
+def test_points_of_an_experiment_are_one_group_and_say_which_point_they_are(run: PlausibleRun) -> None:
+    pytest.importorskip("wandb")
+    run.config.name = "table3/without_nli"
+    track(OFFLINE, run, slice(0, 2))
+    (path,) = sorted(Path(run.config.paths.runs).glob("table3/*/wandb/offline-run-*/*.wandb"))
+    found = read_back(path)
+    assert (found["run"].run_group, found["config"]["point"]) == ("table3", "without_nli")
+
+
+def test_a_trained_model_is_an_artifact_that_says_what_it_was_made_from(run: PlausibleRun) -> None:
+    pytest.importorskip("wandb")
+    train = run.stages[11]
+    entry = train.entry(run.store)
+    (entry.files / "model").mkdir(parents=True)
+    (entry.files / "model/config.json").write_text("{}")
+    track(OFFLINE, run, slice(0, 12))
+    (path,) = parts(run)
+    artifact = read_back(path)["artifacts"]["demo-train_sft"]
+    assert artifact.type == "model"
+    assert json.loads(artifact.metadata)["inputs"] == [["sft_dataset", run.stages[10].entry(run.store).fingerprint]]
+    assert artifact.manifest.contents[0].path == "model" or "config.json" in artifact.manifest.contents[0].path
+
+
+def test_panels_that_compare_the_runs_are_saved_beside_them(run: PlausibleRun) -> None:
+    pytest.importorskip("wandb")
+    run.config.name = "table3/full"
+    track(OFFLINE, run)
+    path = Path(run.config.paths.runs, "table3", wandb_report.FILE)
+    found = wandb_report.read(path)
+    assert (found.group, found.project) == ("table3", "autoif")
+    sections = {section.title: section.panels for section in found.sections}
+    assert list(sections) == ["Results", "Differences to the base", "Training", "Records kept"]
+    keys = {key for panels in sections.values() for panel in panels for key in (*panel.keys, *filter(None, [panel.x]))}
+    (part,) = sorted(Path(run.config.paths.runs).glob("table3/*/wandb/offline-run-*/*.wandb"))
+    held = read_back(part)
+    logged = set(held["summary"]) | {key for row in held["history"] for key in row}
+    assert keys <= logged, "every panel draws what a run holds"
+    assert "train_dpo_1/margin" in keys
+
+
+def test_the_report_is_made_of_the_saved_panels(run: PlausibleRun, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("wandb")
+    track(OFFLINE, run)
+    path = Path(run.config.paths.runs, "demo", wandb_report.FILE)
+    with pytest.raises(ConfigError, match="WANDB_API_KEY holds no key"):
+        wandb_report.publish(path)
+    with pytest.raises(DataError, match="is no report definition"):
+        wandb_report.read(path.with_name("report.json"))
+    pytest.importorskip("wandb_workspaces", reason="wandb-workspaces is not installed")
+    found = wandb_report.read(path)
+    made = wandb_report.report(found)
+    grids = [block for block in made.blocks if hasattr(block, "panels")]
+    assert [len(grid.panels) for grid in grids] == [len(section.panels) for section in found.sections]
+    assert grids[0].runsets[0].project == "autoif"
+
+
+# --- CSV
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_csv_files_hold_curves_results_and_the_funnel(run: PlausibleRun) -> None:
+    track(CSV, run)
+    folder = Path(run.config.paths.runs, "demo/tracking")
+    steps = rows_of(folder / "train_sft.csv")
+    assert [row["step"] for row in steps] == ["1", "2", "3", "4", "5", "6"]
+    first = next(iter(run.stages[11].entry(run.store).records(TrainStep)))
+    assert float(steps[0]["loss"]) == first.loss
+    assert float(rows_of(folder / "train_dpo_2.csv")[0]["margin"]) != 0
+    results = {(row["benchmark"], row["metric"], row["model"]): row["value"] for row in rows_of(folder / "results.csv")}
+    assert results["heldout", "followed", "online_dpo"] == "0.5"
+    assert rows_of(folder / "comparisons.csv")[0]["baseline"] == "base"
+    funnel = rows_of(folder / "funnel.csv")
+    assert [row["stage"] for row in funnel] == [stage.title for stage in run.stages]
+    assert {"stage": "write_verifiers", "reason": "no_function", "count": "1"} in rows_of(folder / "rejected.csv")
+
+
+def test_a_continued_run_leaves_the_csv_files_of_an_unbroken_one(run: PlausibleRun) -> None:
+    folder = Path(run.config.paths.runs, "demo/tracking")
+    track(CSV, run, slice(0, 12))
+    track(CSV, run)
+    continued = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    track(CSV, run)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == continued
+
+
+# --- TensorBoard
+
+
+def scalars(run: PlausibleRun) -> dict[str, list[tuple[int, float]]]:
+    """Every scalar of every event file: tag → (step, value), in the order written."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found: dict[str, list[tuple[int, float]]] = {}
+    for path in sorted(Path(run.config.paths.runs, "demo/tensorboard").glob("events.*")):
+        data, at = path.read_bytes(), 0
+        while at < len(data):
+            # TFRecord: length, its checksum, the event, its checksum.
+            (length,) = struct.unpack_from("<Q", data, at)
+            event = Event()
+            event.ParseFromString(data[at + 12 : at + 12 + length])
+            at += 12 + length + 4
+            for value in event.summary.value:
+                text = value.WhichOneof("value") == "tensor"
+                found.setdefault(value.tag, []).append((event.step, 0.0 if text else value.simple_value))
+    return found
+
+
+def test_tensorboard_holds_curves_by_their_own_step_and_results(run: PlausibleRun) -> None:
+    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
+    track(BOARD, run)
+    found = scalars(run)
+    assert [step for step, _ in found["train_sft/loss"]] == [1, 2, 3, 4, 5, 6]
+    losses = [row.loss for row in run.stages[11].entry(run.store).records(TrainStep)]
+    assert [value for _, value in found["train_sft/loss"]] == pytest.approx(losses)
+    assert found["results/heldout/followed/online_dpo"] == [(0, 0.5)]
+    assert found["funnel/self_instruct/kept"] == [(0, 12.0)]
+    assert {"configuration/text_summary", "funnel/text_summary"} <= set(found)
+
+
+def test_tensorboard_logs_a_stage_once_however_often_a_run_goes_on(run: PlausibleRun) -> None:
+    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
+    track(BOARD, run, slice(0, 12))
+    track(BOARD, run)
+    track(BOARD, run)
+    found = scalars(run)
+    assert len(found["train_sft/loss"]) == 6
+    assert len(found["configuration/text_summary"]) == 1
+    assert found["train_dpo_1/loss"]
+    assert len(list(Path(run.config.paths.runs, "demo/tensorboard").glob("events.*"))) == 2
+
+
+@pytest.mark.parametrize("kind, package", [(Tracking.wandb, "wandb"), (Tracking.tensorboard, "tensorboardX")])
+def test_a_missing_package_is_named_with_its_extra(
+    run: PlausibleRun, monkeypatch: pytest.MonkeyPatch, kind: Tracking, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"{package} is not installed: pip install 'autoif\[{kind.value}\]'"):
+        tracker(TrackingConfig(kind=kind), run.config)
