@@ -16,6 +16,48 @@ class NliJudge(Enum):
     supervisor = "supervisor"
 
 
+class NliScope(Enum):
+    """What a dropped label takes with it: the function that was read back, or its whole instruction."""
+
+    function = "function"
+    instruction = "instruction"
+
+
+class Bound(Enum):
+    """Which side of a threshold the threshold itself is on: kept when ``above`` it, or when ``at_least`` it."""
+
+    above = "above"
+    at_least = "at_least"
+
+
+class CaseScope(Enum):
+    """The cases that functions are judged on: all that were written, or those that were kept."""
+
+    all = "all"
+    kept = "kept"
+
+
+class Contradiction(Enum):
+    """The same input with both outputs among the cases: both stand for the vote to settle, or both are dropped."""
+
+    vote = "vote"
+    drop = "drop"
+
+
+class Counts(Enum):
+    """What a function's call on a response counts as when it gave no boolean: nothing, or a failure."""
+
+    left_out = "left_out"
+    failed = "failed"
+
+
+class ComposeJudge(Enum):
+    """Who says that constraints go together: execution on the answers at hand alone, or the supervisor as well."""
+
+    execution = "execution"
+    supervisor = "supervisor"
+
+
 class Start(Enum):
     """What synthesis starts from: seed instructions, or a file of the authors' scripts, by its name there."""
 
@@ -24,6 +66,11 @@ class Start(Enum):
     cross_validation = "cross_validation"
     back_trans = "back_trans"
     query_rft = "query_rft"
+    query_rft_score = "query_rft_score"
+    dpo_query_w_funcs = "dpo_query_w_funcs"
+    dpo_query_eval_score_results = "dpo_query_eval_score_results"
+    sft = "sft"
+    pairs = "pairs"
 
 
 class QuerySource(Enum):
@@ -34,18 +81,32 @@ class QuerySource(Enum):
 
 
 class PromptOrder(Enum):
-    """Which comes first in a training prompt: the paper's table 6 puts the instruction first, upstream the query."""
+    """How a training prompt is made: the paper's table 6 puts the instruction first, on a line of its own;
+    ``sentences`` is the authors' scripts' way: query, then instruction, both with a capital, on one line."""
 
     instruction_first = "instruction_first"
     query_first = "query_first"
+    sentences = "sentences"
+
+
+class SamplingMode(Enum):
+    """How often a prompt is answered: always ``respond.samples`` times (the paper's), or until the datasets can use no
+    more of its answers."""
+
+    fixed = "fixed"
+    adaptive = "adaptive"
 
 
 @dataclass(kw_only=True, slots=True)
 class StartConfig:
-    """Where synthesis begins. ``path``: the file, unless it begins with the seeds; stages before it are left out."""
+    """Where synthesis begins. ``path``: the file, unless it begins with the seeds; stages before it are left out.
+
+    ``sft``: with ``kind`` pairs, a file of SFT samples to train on first; null takes the pairs' chosen answers.
+    """
 
     kind: Start = Start.seeds
     path: str | None = field(default=None, metadata=NOT_IDENTITY)
+    sft: str | None = field(default=None, metadata=NOT_IDENTITY)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -65,6 +126,18 @@ class SelfInstructConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class NearDuplicatesConfig:
+    """Drop an instruction that says what an earlier one says, with the same numbers and quoted words.
+
+    ``threshold``: Jaccard similarity of their word ``shingle``-grams from which they are the same, in [0, 1].
+    """
+
+    enabled: bool = False
+    threshold: float = 0.7
+    shingle: int = 1
+
+
+@dataclass(kw_only=True, slots=True)
 class WriteVerifiersConfig:
     """K samples of {function, three cases} for each instruction (K not stated in the paper; upstream's files: 8)."""
 
@@ -78,29 +151,56 @@ class WriteVerifiersConfig:
 class CrossVerifyConfig:
     """Keep a case (function) whose accuracy over all functions (cases) exceeds the threshold (paper §3.1).
 
+    ``function_bound``: whether a function at the threshold itself stays. ``judged_on``: the cases that functions are
+    judged on. ``min_functions_written`` and ``min_cases_written``: distinct ones needed before the vote, functions that
+    do not load left out; ``min_functions`` and ``min_cases``: needed after it.
     Stages with ``enabled`` false are left out of the graph (table 3's ablations).
     """
 
     enabled: bool = True
+    contradictions: Contradiction = Contradiction.vote
+    min_functions_written: int = 0
+    min_cases_written: int = 0
     case_threshold: float = 0.5
     function_threshold: float = 0.5
+    function_bound: Bound = Bound.above
+    judged_on: CaseScope = CaseScope.all
     min_functions: int = 1
     min_cases: int = 1
 
 
 @dataclass(kw_only=True, slots=True)
+class MutationCheckConfig:
+    """Keep a function only if it refuses a mutation of an answer that it accepts: emptied, shuffled, cut, in capitals.
+
+    ``cases``: positive cases of an instruction that are mutated.
+    """
+
+    enabled: bool = False
+    cases: int = 3
+
+
+@dataclass(kw_only=True, slots=True)
 class BackTranslateConfig:
-    """Read the instruction back out of each function's code."""
+    """Read the instruction back out of each function's code.
+
+    ``functions``: only the first so many of an instruction (null: all); the others stay unjudged. ``together``: in one
+    prompt and one reply, as the authors' scripts do, in place of a call each.
+    """
 
     enabled: bool = True
+    functions: int | None = None
+    together: bool = False
     temperature: float = 0.0
     max_tokens: int = 256
 
 
 @dataclass(kw_only=True, slots=True)
 class NliConfig:
-    """Drop a function whose back-translation contradicts the instruction; no function left drops the instruction."""
+    """Drop an instruction when a back-translation contradicts it (paper §3.1), or with ``scope`` function that function
+    alone; an instruction without a function left goes in any case."""
 
+    scope: NliScope = NliScope.instruction
     judge: NliJudge = NliJudge.mdeberta
     model: str = "MoritzLaurer/mDeBERTa-v3-base-xnli-multilingual-nli-2mil7"
     drop: list[str] = field(default_factory=lambda: ["contradiction"])
@@ -112,6 +212,7 @@ class QueriesConfig:
     """Attach real user queries (paper §3.2: 16 for each instruction).
 
     ``path``: the ShareGPT dump (raw JSON list, JSONL, or ``messages`` rows) when ``source`` is sharegpt.
+    ``languages``: ISO 639-1 codes of the languages to keep; empty for all.
     ``heldout``: queries set aside before anything is drawn, never trained on, for the held-out evaluation.
     """
 
@@ -120,6 +221,7 @@ class QueriesConfig:
     per_instruction: int = 16
     min_chars: int = 20
     max_chars: int = 300
+    languages: list[str] = field(default_factory=list)
     heldout: int = 200
     order: PromptOrder = PromptOrder.instruction_first
 
@@ -140,19 +242,62 @@ class RespondConfig:
 
 @dataclass(kw_only=True, slots=True)
 class VerifyResponsesConfig:
-    """Keep a response whose accuracy over the instruction's functions exceeds the threshold (paper §3.2)."""
+    """Keep a response whose accuracy over the instruction's functions exceeds the threshold (paper §3.2).
+
+    ``crashes``: what a crash, a time-out or exhausted memory counts as; ``none``: what a function's None counts as.
+    """
 
     threshold: float = 0.5
+    crashes: Counts = Counts.left_out
+    none: Counts = Counts.failed
+
+
+@dataclass(kw_only=True, slots=True)
+class CheckFunctionsConfig:
+    """Drop functions that the real responses speak against, before they judge those responses.
+
+    A function that says the same of all cases and of at least ``min_responses`` responses goes. So does, of an
+    instruction's functions, the one that agrees least with the others, while its mean agreement, in [0, 1], is below
+    ``agreement``.
+    """
+
+    enabled: bool = False
+    agreement: float = 0.6
+    min_responses: int = 4
+
+
+@dataclass(kw_only=True, slots=True)
+class ComposeConfig:
+    """Prompts of several verified instructions (the paper's future work): all their functions must pass.
+
+    ``constraints``: instructions of a prompt, 1 to 5. ``each_level``: prompts of 1 to so many in place of exactly so
+    many. ``attempts``: partners tried for each further constraint before an instruction is given up.
+    """
+
+    constraints: int = 1
+    each_level: bool = False
+    attempts: int = 4
+    judge: ComposeJudge = ComposeJudge.supervisor
+    max_tokens: int = 512
 
 
 @dataclass(kw_only=True, slots=True)
 class ScoreConfig:
-    """Keep a response the supervisor scores at least ``threshold`` of 10 for answering the query (paper §3.2)."""
+    """Keep a response the supervisor scores at least ``threshold`` of 10 for answering the query (paper §3.2).
+
+    ``bound``: whether the threshold itself is enough. ``lowest``: where the scale begins, 1 or 0. ``samples``: scores
+    asked for, of which the mean counts (more than one needs a ``temperature``).
+    ``margin``: adaptive sampling wants so many times the positives that the datasets use, for some will score too low.
+    """
 
     enabled: bool = True
     threshold: float = 8.0
+    bound: Bound = Bound.at_least
+    lowest: int = 1
+    samples: int = 1
     temperature: float = 0.0
     max_tokens: int = 256
+    margin: float = field(default=1.5, metadata=NOT_IDENTITY)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -167,10 +312,12 @@ class SftDatasetConfig:
 class PreferenceConfig:
     """Pairs (paper §3.3): chosen has accuracy above ``chosen_threshold``, rejected has accuracy 0.
 
+    ``chosen_bound``: whether the threshold itself is enough.
     ``max_chosen`` × ``max_rejected`` bound the pairs of one prompt (upstream: 2 × 2).
     """
 
     chosen_threshold: float = 0.5
+    chosen_bound: Bound = Bound.above
     max_chosen: int = 2
     max_rejected: int = 2
     instruction_level: bool = True
@@ -179,18 +326,23 @@ class PreferenceConfig:
 
 @dataclass(kw_only=True, slots=True)
 class PipelineConfig:
-    """Synthesis, stage by stage, in the order of the paper's figure 2."""
+    """Synthesis, stage by stage, in the order of the paper's figure 2; ``sampling`` is about its responses."""
 
     name: str = "???"
+    sampling: SamplingMode = SamplingMode.fixed
     start: StartConfig = field(default_factory=StartConfig)
     self_instruct: SelfInstructConfig = field(default_factory=SelfInstructConfig)
+    near_duplicates: NearDuplicatesConfig = field(default_factory=NearDuplicatesConfig)
     write_verifiers: WriteVerifiersConfig = field(default_factory=WriteVerifiersConfig)
     cross_verify: CrossVerifyConfig = field(default_factory=CrossVerifyConfig)
+    mutation_check: MutationCheckConfig = field(default_factory=MutationCheckConfig)
     back_translate: BackTranslateConfig = field(default_factory=BackTranslateConfig)
     nli: NliConfig = field(default_factory=NliConfig)
+    compose: ComposeConfig = field(default_factory=ComposeConfig)
     queries: QueriesConfig = field(default_factory=QueriesConfig)
     contamination: DecontaminationConfig = field(default_factory=DecontaminationConfig)
     respond: RespondConfig = field(default_factory=RespondConfig)
+    check_functions: CheckFunctionsConfig = field(default_factory=CheckFunctionsConfig)
     verify_responses: VerifyResponsesConfig = field(default_factory=VerifyResponsesConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
     sft_dataset: SftDatasetConfig = field(default_factory=SftDatasetConfig)
