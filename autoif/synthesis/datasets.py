@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from autoif.config import PreferenceConfig, QualityConfig, SftDatasetConfig
 from autoif.records import Answers, Message, PreferencePair, Record, Reject, Response, SftExample, Verifier, digest
 from autoif.stage import Context, Estimate
-from autoif.synthesis.evidence import accuracy, matrices
+from autoif.synthesis.evidence import accuracy, matrices, passes
 from autoif.synthesis.quality import flaw
 
 
@@ -38,11 +38,12 @@ def sft_dataset(context: Context, answers: Iterable[Answers]) -> Iterator[SftExa
                 functions=tuple(function.code for function in row.prompt.functions),
                 accuracy=response.accuracy or 0.0,
                 score=response.score,
+                constraints=row.prompt.constraints,
             )
 
 
 def preference_dataset(
-    context: Context, answers: Iterable[Answers], verifiers: Iterable[Verifier]
+    context: Context, answers: Iterable[Answers], verifiers: Iterable[Verifier] = ()
 ) -> Iterator[PreferencePair | Reject]:
     """Offline pairs: query level, then instruction level when asked for."""
     config: PreferenceConfig = context.config
@@ -59,11 +60,11 @@ class OnlinePairsConfig:
     quality: QualityConfig
 
 
-
 def online_pairs(context: Context, answers: Iterable[Answers]) -> Iterator[PreferencePair | Reject]:
     """Pairs from the model's own answers in one online iteration; facts count the answers with a flaw."""
     config: OnlinePairsConfig = context.config
     flaws: Counter[str] = Counter()
+
     def looked_at() -> Iterator[Answers]:
         for row in answers:
             responses = []
@@ -73,9 +74,9 @@ def online_pairs(context: Context, answers: Iterable[Answers]) -> Iterator[Prefe
                 responses.append(replace(response, dropped=reason) if reason else response)
             yield replace(row, responses=tuple(responses))
 
-
     yield from _sampled(context, _query_pairs(looked_at(), config.preference, "online"), config.preference)
     context.facts["flaws"] = dict(sorted(flaws.items()))
+
 
 def _sampled(
     context: Context, pairs: Iterable[PreferencePair | Reject], config: PreferenceConfig
@@ -86,8 +87,7 @@ def _sampled(
 
 def _query_pairs(answers: Iterable[Answers], config: PreferenceConfig, level: str) -> Iterator[PreferencePair | Reject]:
     for row in answers:
-        above = config.chosen_threshold
-        chosen = [r for r in row.responses if r.dropped is None and r.accuracy is not None and r.accuracy > above]
+        chosen = [r for r in row.responses if r.dropped is None and good_enough(r, config)]
         rejected = [r for r in row.responses if r.accuracy == 0 and r.text]
         yield from pairs(row, row.prompt.text, chosen, rejected, config, level)
 
@@ -101,9 +101,15 @@ def _instruction_pairs(context: Context, verifiers: Iterable[Verifier]) -> Itera
             Response(index=i, text=case.input, accuracy=accuracy([result.outcomes[i] for result in matrix]))
             for i, case in enumerate(row.cases)
         ]
-        chosen = [r for r in responses if r.accuracy is not None and r.accuracy > config.chosen_threshold]
+        composed = row.instruction.constraints > 1
+        chosen = [r for r in responses if good_enough(r, config) and (r.accuracy == 1 or not composed)]
         rejected = [r for r in responses if r.accuracy == 0]
         yield from pairs(row, row.instruction.text, chosen, rejected, config, "instruction")
+
+
+def good_enough(response: Response, config: PreferenceConfig) -> bool:
+    """Whether a response that was kept may be chosen, by its accuracy."""
+    return passes(response.accuracy, config.chosen_threshold, config.chosen_bound)
 
 
 def pairs(
@@ -129,13 +135,13 @@ def pairs(
             level=level,
             chosen_accuracy=good.accuracy or 0.0,
             rejected_accuracy=bad.accuracy or 0.0,
+            rejected_whole=bad.dropped != "cut_off",
         )
 
 
 def preference(response: Response) -> tuple[float, float, int]:
     """Sort key: higher accuracy, then higher score, then the earlier sample."""
     return (-(response.accuracy or 0.0), -(response.score or 0.0), response.index)
-            rejected_whole=bad.dropped != "cut_off",
 
 
 def distinct(responses: Iterable[Response]) -> list[Response]:
