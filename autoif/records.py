@@ -47,12 +47,21 @@ class Message(Record, frozen=True):
 
 
 class Instruction(Record, frozen=True):
-    """An atomic, verifiable constraint on an answer (paper §3.1). ``origin`` is seed or augmented."""
+    """An atomic, verifiable constraint on an answer (paper §3.1), or several composed: then ``parts`` holds their ids.
+
+    ``origin`` is seed, augmented or composed.
+    """
 
     id: str
     text: str
     origin: str
     parent: str | None = None
+    parts: tuple[str, ...] = ()
+
+    @property
+    def constraints(self) -> int:
+        """How many atomic constraints it holds."""
+        return len(self.parts) or 1
 
 
 class Function(Record, frozen=True):
@@ -104,7 +113,10 @@ class Query(Record, frozen=True):
 
 
 class Prompt(Record, frozen=True):
-    """A query with an instruction attached (§3.2). ``text`` is what the model that is trained sees."""
+    """A query with an instruction attached (§3.2). ``text`` is what the model that is trained sees.
+
+    ``constraints``: how many instructions were composed into this one, the prompt's level of difficulty.
+    """
 
     id: str
     verifier_id: str
@@ -112,6 +124,7 @@ class Prompt(Record, frozen=True):
     query: str
     text: str
     functions: tuple[Function, ...]
+    constraints: int = 1
 
 
 class Response(Record, frozen=True):
@@ -138,7 +151,10 @@ class Answers(Record, frozen=True):
 
 
 class SftExample(Record, frozen=True):
-    """A supervised sample: the last message is the assistant's. Functions stay beside the row that they verified."""
+    """A supervised sample: the last message is the assistant's. Functions stay beside the row that they verified.
+
+    ``constraints``: the instructions that its prompt composes.
+    """
 
     id: str
     messages: tuple[Message, ...]
@@ -146,6 +162,7 @@ class SftExample(Record, frozen=True):
     functions: tuple[str, ...]
     accuracy: float
     score: float | None = None
+    constraints: int = 1
 
 
 class PreferencePair(Record, frozen=True):
@@ -162,23 +179,6 @@ class PreferencePair(Record, frozen=True):
     level: str
     chosen_accuracy: float
     rejected_accuracy: float
-
-
-class TrainStep(Record, frozen=True):
-    """One optimizer step of the training curve; equal runs give equal rows, so no times stand here.
-
-    ``epoch``: epochs done after the step. ``loss``: mean over the global batch (SFT: per response token, in nats; DPO:
-    per pair; GRPO: per group). ``grad_norm``: before clipping. ``tokens``: tokens of the step's sequences, prompts
-    included, a shared prompt counted for each of its answers. ``metrics``: the algorithm's own means over the global
-    batch (DPO: margin, accuracy, chosen_reward, rejected_reward; GRPO: reward, kl, clipped, length).
-    """
-
-    step: int
-    epoch: float
-    loss: float
-    learning_rate: float
-    grad_norm: float
-    tokens: int
     rejected_whole: bool = True
 
 
@@ -200,11 +200,32 @@ class AnswerGroup(Record, frozen=True):
     id: str
     prompt: tuple[Message, ...]
     answers: tuple[GroupAnswer, ...]
+
+
+class TrainStep(Record, frozen=True):
+    """One optimizer step of the training curve; equal runs give equal rows, so no times stand here.
+
+    ``epoch``: epochs done after the step. ``loss``: mean over the global batch (SFT: per response token, in nats; DPO:
+    per pair; GRPO: per group). ``grad_norm``: before clipping. ``tokens``: tokens of the step's sequences, prompts
+    included, a shared prompt counted for each of its answers. ``metrics``: the algorithm's own means over the global
+    batch (DPO: margin, accuracy, chosen_reward, rejected_reward; GRPO: reward, kl, clipped, length).
+    """
+
+    step: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    tokens: int
     metrics: dict[str, float] = {}
 
 
 class Result(Record, frozen=True):
-    """One measured number with its interval: ``low``..``high`` is the 95% interval, ``n`` the items behind it."""
+    """One measured number with its interval: ``low``..``high`` is the 95% interval, ``n`` the items behind it.
+
+    Over several seeds ``value`` is the mean of ``by_seed``, ``sd`` their standard deviation and the interval the mean
+    of theirs.
+    """
 
     benchmark: str
     metric: str
@@ -217,6 +238,8 @@ class Result(Record, frozen=True):
     judge: str | None = None
     sample: bool = False
     """True when only part of the benchmark was run."""
+    sd: float | None = None
+    by_seed: tuple[float, ...] = ()
 
 
 class Comparison(Record, frozen=True):
@@ -245,7 +268,7 @@ class EvaluationItem(Record, frozen=True):
 
     ``parts``: metrics that are judged part by part (IFEval's instructions, questions of a checklist): their mean is
     over all parts of all items. ``labels``: what the parts, or the item, are about (instruction types, categories).
-    ``judge``: the model that judged, where one did.
+    ``judge``: the model that judged, where one did. ``seed``: of an answer that was drawn at random.
     """
 
     id: str
@@ -258,6 +281,7 @@ class EvaluationItem(Record, frozen=True):
     labels: tuple[str, ...] = ()
     judge: str | None = None
     detail: str = ""
+    seed: int = 0
 
 
 class Overlap(Record, frozen=True):

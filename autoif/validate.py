@@ -18,11 +18,12 @@ from autoif.config import (
     Launch,
     LocalSupervisor,
     OfflineDpoAlgorithm,
-    OnlineDpoAlgorithm,
     OnlineAlgorithm,
+    OnlineDpoAlgorithm,
     Precision,
     QuerySource,
     RunConfig,
+    SamplingMode,
     Setting,
     Start,
     Strategy,
@@ -31,6 +32,7 @@ from autoif.config import (
 )
 from autoif.errors import ConfigError
 from autoif.tracking import MODES
+from autoif.training.plan import micro_batch_rows
 from evaluation.registry import chosen
 
 
@@ -60,6 +62,7 @@ RANGES: dict[str, Range] = {
     "function_threshold": _SHARE,
     "chosen_threshold": _SHARE,
     "score.threshold": Range(1, 10),
+    "margin": _COUNT,
     "fraction": _PART,
     "top_p": _PART,
     "temperature": _NATURAL,
@@ -91,10 +94,6 @@ RANGES: dict[str, Range] = {
     "keep_checkpoints": _COUNT,
     "dpo.beta": _POSITIVE,
     "nll_weight": _NATURAL,
-    "iterations": _COUNT,
-    "prompts": _COUNT,
-    "context_length": _COUNT,
-    "parameters": _NATURAL,
     "clip_low": Range(0, 1),
     "clip_high": _POSITIVE,
     "kl_weight": _NATURAL,
@@ -102,6 +101,10 @@ RANGES: dict[str, Range] = {
     "max_compression": _POSITIVE,
     "min_words": _COUNT,
     "conversations": _COUNT,
+    "iterations": _COUNT,
+    "prompts": _COUNT,
+    "context_length": _COUNT,
+    "parameters": _NATURAL,
     "devices": _COUNT,
     "nodes": _COUNT,
     "micro_batch_size": _COUNT,
@@ -118,6 +121,7 @@ RANGES: dict[str, Range] = {
     "threads": _NATURAL,
     "batch_size": _COUNT,
     "concurrency": _COUNT,
+    "samples_per_request": Range(1, 128),
     "tensor_parallel": _COUNT,
     "memory_share": _PART,
     "start_seconds": _POSITIVE,
@@ -145,6 +149,7 @@ RANGES: dict[str, Range] = {
 }
 """Allowed numbers by field name; ``parent.name`` wins over ``name``."""
 
+SFT = "algorithm.sft"
 _LABELS = {"entailment", "neutral", "contradiction"}
 _ATTENTION = {"sdpa", "eager", "flash_attention_2"}
 _SHARDED = {Strategy.zero1, Strategy.zero2, Strategy.zero3}
@@ -164,11 +169,14 @@ def _problems(config: RunConfig) -> Iterator[str]:
         return
     if not _NAME.fullmatch(config.name) or ".." in config.name.split("/"):
         yield f"name={config.name!r} names a folder under paths.runs: use letters, digits and . , = + - _ /"
+    yield from _experiment(config.experiment)
     yield from _setting(config)
     yield from _pipeline(config)
     yield from _hardware(config.hardware)
+    yield from _algorithm(config.algorithm)
     for path, training in trainings(config):
-        yield from _batch(path, training, config.hardware)
+        answers = config.algorithm.samples if isinstance(config.algorithm, GrpoAlgorithm) and path != SFT else 1
+        yield from _batch(path, training, config.hardware, micro_batch_rows(config.hardware.micro_batch_size, answers))
     yield from _lengths(config)
     yield from _contamination(config)
     if config.launch is not Launch.none and config.task.kind is not Task.plan:
@@ -177,14 +185,19 @@ def _problems(config: RunConfig) -> Iterator[str]:
         yield f"tracking.mode={config.tracking.mode!r}: expected one of {', '.join(MODES)}"
 
 
+def _algorithm(algorithm: AlgorithmConfig) -> Iterator[str]:
+    if isinstance(algorithm, GrpoAlgorithm) and algorithm.samples < 2:
+        yield f"algorithm.samples={algorithm.samples}: GRPO compares the answers to a prompt with each other, sample 2"
+
+
 def trainings(config: RunConfig) -> Iterator[tuple[str, TrainingConfig]]:
     """The training stages' settings with their dotted paths."""
-    yield from _experiment(config.experiment)
-    yield "algorithm.sft", config.algorithm.sft
+    yield SFT, config.algorithm.sft
     match config.algorithm:
-    yield from _algorithm(config.algorithm)
         case OfflineDpoAlgorithm(dpo=dpo) | OnlineDpoAlgorithm(dpo=dpo):
             yield "algorithm.dpo", dpo
+        case GrpoAlgorithm(grpo=grpo):
+            yield "algorithm.grpo", grpo
 
 
 def _out_of_range(value: Any, path: str = "") -> Iterator[str]:
@@ -193,19 +206,19 @@ def _out_of_range(value: Any, path: str = "") -> Iterator[str]:
         if dataclasses.is_dataclass(item):
             yield from _out_of_range(item, here)
         elif isinstance(item, int | float) and not isinstance(item, bool):
-def _algorithm(algorithm: AlgorithmConfig) -> Iterator[str]:
-    if isinstance(algorithm, GrpoAlgorithm) and algorithm.samples < 2:
-        yield f"algorithm.samples={algorithm.samples}: GRPO compares the answers to a prompt with each other, sample 2"
-
-
             allowed = RANGES.get(".".join(here.split(".")[-2:])) or RANGES.get(field.name)
             if allowed and item not in allowed:
                 yield f"{here}={item} must be {allowed}"
 
 
+def _experiment(experiment: ExperimentConfig) -> Iterator[str]:
+    if experiment.point is not None and experiment.point not in experiment.points:
+        yield f"experiment.point={experiment.point}: no such point; choose an experiment that has it (experiment=…)"
+    if experiment.scale and not experiment.points:
+        yield f"scale={experiment.scale} is for experiments: add experiment=…"
+
+
 def _setting(config: RunConfig) -> Iterator[str]:
-        case GrpoAlgorithm(grpo=grpo):
-            yield "algorithm.grpo", grpo
     if config.setting.kind is not Setting.self_alignment:
         return
     supervisor = config.supervisor
@@ -220,13 +233,6 @@ def _setting(config: RunConfig) -> Iterator[str]:
 def _pipeline(config: RunConfig) -> Iterator[str]:
     pipeline = config.pipeline
     if pipeline.cross_verify.min_functions > pipeline.write_verifiers.samples:
-def _experiment(experiment: ExperimentConfig) -> Iterator[str]:
-    if experiment.point is not None and experiment.point not in experiment.points:
-        yield f"experiment.point={experiment.point}: no such point; choose an experiment that has it (experiment=…)"
-    if experiment.scale and not experiment.points:
-        yield f"scale={experiment.scale} is for experiments: add experiment=…"
-
-
         yield (
             f"pipeline.cross_verify.min_functions={pipeline.cross_verify.min_functions} can never be met with "
             f"pipeline.write_verifiers.samples={pipeline.write_verifiers.samples}"
@@ -238,6 +244,11 @@ def _experiment(experiment: ExperimentConfig) -> Iterator[str]:
         yield (
             f"pipeline.start.kind={start.kind.value} and pipeline.start.path={start.path}: "
             "to start from a file of the authors' scripts give both, else neither"
+        )
+    if pipeline.sampling is SamplingMode.adaptive and pipeline.sft_dataset.per_prompt is None:
+        yield (
+            "pipeline.sampling=adaptive stops when the datasets have enough, and pipeline.sft_dataset.per_prompt=null "
+            "is never enough: set it to how many answers of a prompt are trained on"
         )
     queries = pipeline.queries
     if queries.min_chars >= queries.max_chars:
@@ -264,8 +275,8 @@ def _hardware(hardware: HardwareConfig) -> Iterator[str]:
     world = hardware.devices * hardware.nodes
     if hardware.strategy is Strategy.single and world > 1:
         yield f"hardware.strategy=single uses one device, not {world}: set hardware.strategy=ddp or zero3"
-    if hardware.strategy in _SHARDED and hardware.accelerator is not Accelerator.gpu:
-        yield f"hardware.strategy={hardware.strategy.value} needs hardware.accelerator=gpu"
+    if hardware.offload_optimizer and hardware.accelerator is not Accelerator.gpu:
+        yield "hardware.offload_optimizer moves states from a GPU to its host: set hardware.accelerator=gpu"
     if hardware.offload_optimizer and hardware.strategy not in _SHARDED:
         yield "hardware.offload_optimizer needs hardware.strategy=zero1, zero2 or zero3"
     if hardware.attention not in _ATTENTION:
@@ -275,8 +286,8 @@ def _hardware(hardware: HardwareConfig) -> Iterator[str]:
         yield "hardware.attention=flash_attention_2 needs hardware.accelerator=gpu and hardware.precision=bf16"
 
 
-def _batch(path: str, training: TrainingConfig, hardware: HardwareConfig) -> Iterator[str]:
-    micro, devices, nodes = hardware.micro_batch_size, hardware.devices, hardware.nodes
+def _batch(path: str, training: TrainingConfig, hardware: HardwareConfig, micro: int) -> Iterator[str]:
+    devices, nodes = hardware.devices, hardware.nodes
     if training.global_batch_size % (micro * devices * nodes):
         yield (
             f"{path}.global_batch_size={training.global_batch_size} is not a multiple of {micro * devices * nodes} "

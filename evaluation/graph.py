@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from autoif.config import AlgorithmConfig, GrpoAlgorithm, OfflineDpoAlgorithm, OnlineDpoAlgorithm, RunConfig
+from autoif.generation.factory import supervisor_identity
 from autoif.models import model_identity
 from autoif.records import Comparison, EvaluationItem, Prompt, Result
 from autoif.stage import Estimate, Stage
@@ -15,9 +18,6 @@ from evaluation import registry
 from evaluation import stages as evaluation
 from evaluation.yardstick import threshold, yardstick
 
-
-def measurement(config: RunConfig, made: Synthesis, models: list[Stage]) -> list[Stage]:
-    """Every benchmark that can be run, on the base, the SFT and the last model; none gives no stage at all."""
 _LAST: dict[type[AlgorithmConfig], str] = {
     OfflineDpoAlgorithm: "offline_dpo",
     OnlineDpoAlgorithm: "online_dpo",
@@ -25,6 +25,9 @@ _LAST: dict[type[AlgorithmConfig], str] = {
 }
 """What the last model of an algorithm is called."""
 
+
+def measurement(config: RunConfig, made: Synthesis, models: list[Stage]) -> list[Stage]:
+    """Every benchmark that can be run, on the base, the SFT and the last model; none gives no stage at all."""
     runnable = [name for name, reason in evaluation.available(config.evaluation).items() if reason is None]
     subjects: dict[str, tuple[Stage, ...]] = {"base": (), "sft": (models[0],)}
     if len(models) > 1:
@@ -32,16 +35,26 @@ _LAST: dict[type[AlgorithmConfig], str] = {
     verified, extra = yardstick(config, made) if "heldout" in runnable else (made.verified, [])
     prompts = [_heldout_prompts(config, verified, made.queries)] if "heldout" in runnable else []
     answered = [_heldout(config, prompts[0], subject, model) for subject, model in subjects.items() if prompts]
-    for section in runnable:
-        if section != "heldout":
-            answered += [_benchmark(config, section, subject, model) for subject, model in subjects.items()]
+    answered += [stage for section in runnable if section != "heldout" for stage in _answers(config, section, subjects)]
     if not answered:
         return []
+    return [*extra, *prompts, *answered, *_numbers(config, answered)]
+
+
+def measured_alone(config: RunConfig) -> list[Stage]:
+    """Every benchmark that is on and needs no data of a run, on ``config.model`` alone."""
+    runnable = [name for name, reason in evaluation.available(config.evaluation).items() if reason is None]
+    answered = [
+        stage for section in runnable if section != "heldout" for stage in _answers(config, section, {"base": ()})
+    ]
+    return [*answered, *_numbers(config, answered)[:1]] if answered else []
+
+
+def _numbers(config: RunConfig, answered: list[Stage]) -> list[Stage]:
     few = Estimate(records=2 * len(answered))
     summary = partial(Stage, inputs=tuple(answered), seed=config.seed, estimate=lambda *_: few)
     results = summary(name="results", record=Result, function=evaluation.summarise)
-    comparisons = summary(name="comparisons", record=Comparison, function=evaluation.compare)
-    return [*extra, *prompts, *answered, results, comparisons]
+    return [results, summary(name="comparisons", record=Comparison, function=evaluation.compare)]
 
 
 def _heldout_prompts(config: RunConfig, verified: Stage, queries: Stage) -> Stage:
@@ -73,18 +86,29 @@ def _heldout(config: RunConfig, prompts: Stage, subject: str, model: tuple[Stage
     )
 
 
-def _benchmark(config: RunConfig, section: str, subject: str, model: tuple[Stage, ...]) -> Stage:
-    base, size = model_identity(config.model), registry.benchmark(section).size
-    made = evaluation.benchmark_config(config.evaluation, section, subject, base)
-    prompts = size if made.settings.limit is None else min(size, made.settings.limit)
+def _answers(config: RunConfig, section: str, subjects: Mapping[str, tuple[Stage, ...]]) -> Iterator[Stage]:
+    """A stage for each model and seed."""
+    for subject, model in subjects.items():
+        for seed in evaluation.seeds(config.evaluation, section, config.seed):
+            yield _benchmark(config, section, subject, model, seed)
+
+
+def _benchmark(config: RunConfig, section: str, subject: str, model: tuple[Stage, ...], seed: int) -> Stage:
+    base, definition = model_identity(config.model), registry.benchmark(section)
+    made = evaluation.benchmark_config(config.evaluation, section, subject, base, seed, config.execution)
+    prompts = definition.size if made.settings.limit is None else min(definition.size, made.settings.limit)
+    judges = {"judge": config.evaluation.judge} if made.judged else {}
+    judges |= {"second_judge": config.evaluation.second_judge} if made.agreement_sample else {}
+    engines: dict[str, Any] = {role: supervisor_identity(judge) for role, judge in judges.items() if judge is not None}
+    suffix = f"_seed_{seed}" if config.evaluation.seeds > 1 and seed != config.seed else ""
     return Stage(
         name=f"answer_{section}",
-        label=f"answer_{section}_{subject}",
+        label=f"answer_{section}_{subject}{suffix}",
         record=EvaluationItem,
         function=evaluation.answer_benchmark,
         config=made,
         inputs=model,
-        engines={} if model else {"model": base},
-        seed=config.seed,
+        engines=engines | ({} if model else {"model": base}),
+        seed=seed or config.seed,
         estimate=lambda *_: Estimate(records=prompts, model_calls=prompts),
     )

@@ -57,9 +57,9 @@ class SlurmConfig:
 class HardwareConfig:
     """Where and how fast things run; never part of a fingerprint.
 
-    ``nodes`` of ``devices`` each. ``micro_batch_size``: sequences (pairs in DPO) a device computes at once.
-    ``generation_batch_size``: rows the ``transformers`` engine decodes together. ``threads``: CPU threads a process
-    uses, 0 for all cores.
+    ``nodes`` of ``devices`` each. ``micro_batch_size``: sequences (pairs in DPO, in GRPO groups of as many answers)
+    a device computes at once. ``generation_batch_size``: rows the ``transformers`` engine decodes together.
+    ``threads``: CPU threads a process uses, 0 for all cores.
 
     For plans, GB of 10⁹ bytes: ``memory_gb`` of a device and ``host_memory_gb`` of a node (0: not known);
     ``peak_tflops``: dense arithmetic of a device at ``precision``, 10¹² operations a second (0: not known); ``mfu`` and

@@ -23,6 +23,8 @@ class Task(Enum):
     plan = "plan"
     report = "report"
     export = "export"
+    evaluate = "evaluate"
+    compare = "compare"
     inspect = "inspect"
     contamination = "contamination"
     doctor = "doctor"
@@ -92,22 +94,23 @@ class PathsConfig:
 
 @dataclass(kw_only=True, slots=True)
 class RunConfig:
-    """One experiment point, whole."""
+    """One experiment point, whole. ``runs``: the two (``name`` or ``name:model``) that ``task=compare`` pairs."""
 
     name: str = "demo"
     seed: int = 0
     launch: Launch = Launch.none
+    runs: list[str] = field(default_factory=list)
     task: TaskConfig = field(default_factory=TaskConfig)
+    experiment: ExperimentConfig = field(default_factory=ExperimentConfig)
     setting: SettingConfig = field(default_factory=SettingConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     supervisor: SupervisorConfig = field(default_factory=SupervisorConfig)
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    data: DataConfig = field(default_factory=DataConfig)
     algorithm: AlgorithmConfig = field(default_factory=AlgorithmConfig)
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
-    experiment: ExperimentConfig = field(default_factory=ExperimentConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    data: DataConfig = field(default_factory=DataConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)

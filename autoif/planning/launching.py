@@ -15,7 +15,7 @@ from typing import Any
 from autoif.config import HardwareConfig, Precision, RunConfig, TrainingConfig
 from autoif.errors import DataError
 from autoif.planning.memory import ZERO
-from autoif.planning.training import accumulation
+from autoif.planning.training import accumulation, answers_of
 from autoif.stage import Stage
 from autoif.store import Store, write_atomically
 from autoif.training.commands import torchrun, training
@@ -38,7 +38,7 @@ def launch_files(config: RunConfig, stages: Sequence[Stage], store: Store, overr
             continue
         job = str((stage.entry(store).work / "job.json").absolute())
         if hardware.strategy in ZERO:
-            settings = full_deepspeed_config(hardware, stage.config.training)
+            settings = full_deepspeed_config(hardware, stage.config.training, answers_of(config, stage.config.training))
             files[f"{stage.title}.deepspeed.json"] = json.dumps(settings, indent=1) + "\n"
         if hardware.nodes == 1:
             start = torchrun(hardware, job, None) if hardware.world > 1 else [sys.executable, *training(job)]
@@ -48,10 +48,10 @@ def launch_files(config: RunConfig, stages: Sequence[Stage], store: Store, overr
     return files
 
 
-def full_deepspeed_config(hardware: HardwareConfig, training: TrainingConfig) -> dict[str, Any]:
-    """Ours, and what Lightning adds to it when training starts."""
+def full_deepspeed_config(hardware: HardwareConfig, training: TrainingConfig, answers: int) -> dict[str, Any]:
+    """Ours, and what Lightning adds to it when training on rows of ``answers`` starts."""
     settings = deepspeed_config(hardware, training.clip_norm)
-    settings["gradient_accumulation_steps"] = accumulation(hardware, training)
+    settings["gradient_accumulation_steps"] = accumulation(hardware, training, answers)
     if hardware.precision is Precision.bf16:
         settings["bf16"] = {"enabled": True}
     return settings

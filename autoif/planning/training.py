@@ -31,6 +31,7 @@ from autoif.planning.stages import PlanRow
 from autoif.records import AnswerGroup, PreferencePair, Record, SftExample
 from autoif.stage import Stage
 from autoif.store import Store
+from autoif.training.plan import micro_batch_rows
 from autoif.training.stages import TrainStageConfig
 
 CHARACTERS = 4
@@ -94,7 +95,7 @@ def training_rows(
 def _row(config: RunConfig, stage: Stage, row: PlanRow, count: int, store: Store) -> TrainingRow:
     settings: TrainStageConfig = stage.config
     training, hardware = settings.training, settings.hardware
-    answers = _answers(config, training)
+    answers = answers_of(config, training)
     prompt, answer = _lengths(config, stage, store)
     row_tokens = min(prompt + answers * answer, training.max_length * answers)
     tokens = count * training.epochs * row_tokens
@@ -102,14 +103,16 @@ def _row(config: RunConfig, stage: Stage, row: PlanRow, count: int, store: Store
         title=stage.title,
         rows=count,
         steps=row.records,
-        accumulation=accumulation(hardware, training),
+        accumulation=accumulation(hardware, training, answers),
         tokens=tokens,
         devices=hardware.world,
     )
     shape = shape_of(settings.model)
     if shape is None:
         return known
-    memory = training_memory(shape, hardware, hardware.micro_batch_size * training.max_length * answers)
+    memory = training_memory(
+        shape, hardware, micro_batch_rows(hardware.micro_batch_size, answers) * training.max_length * answers
+    )
     fits, change = None, ""
     if available_gb(hardware):
         fits = _fits(memory, hardware)
@@ -118,12 +121,13 @@ def _row(config: RunConfig, stage: Stage, row: PlanRow, count: int, store: Store
     return dataclasses.replace(known, memory=memory, fits=fits, change=change, hours=hours)
 
 
-def accumulation(hardware: HardwareConfig, training: TrainingConfig) -> int:
-    """Micro-batches of each device in a step."""
-    return max(1, math.ceil(training.global_batch_size / (hardware.micro_batch_size * hardware.world)))
+def accumulation(hardware: HardwareConfig, training: TrainingConfig, answers: int) -> int:
+    """Micro-batches of each device in a step whose rows hold ``answers``."""
+    rows = micro_batch_rows(hardware.micro_batch_size, answers)
+    return max(1, math.ceil(training.global_batch_size / (rows * hardware.world)))
 
 
-def _answers(config: RunConfig, training: TrainingConfig) -> int:
+def answers_of(config: RunConfig, training: TrainingConfig) -> int:
     """Answers in a row: a pair's two, a group's samples."""
     match training, config.algorithm:
         case DpoConfig(), _:
@@ -196,7 +200,7 @@ def remedy(shape: ShapeConfig, hardware: HardwareConfig, training: TrainingConfi
     """The first change, from the cheapest on, under which training fits, as it is typed; or that none was found."""
     for changes in _changes(hardware):
         changed = dataclasses.replace(hardware, **changes)
-        tokens = changed.micro_batch_size * training.max_length * answers
+        tokens = micro_batch_rows(changed.micro_batch_size, answers) * training.max_length * answers
         if training.global_batch_size % (changed.micro_batch_size * changed.world) == 0 and _fits(
             training_memory(shape, changed, tokens), changed
         ):

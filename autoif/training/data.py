@@ -20,19 +20,21 @@ from autoif.records import AnswerGroup, Message, PreferencePair, SftExample, rea
 from autoif.training.batches import MicroBatch, answers_batch, sft_batch
 from autoif.training.chat import Chat, Encoded, EncodedAnswers
 from autoif.training.job import Job, Techniques
-from autoif.training.plan import Plan, Step
+from autoif.training.plan import Plan, Step, micro_batch_rows
 
 
 class Data(Protocol):
     """What the loop needs of a dataset; lists are indexed alike.
 
     ``lengths``: tokens a row costs (a prompt once for each of its answers). ``learnt``: tokens it is trained on.
-    ``dropped``: rows that truncation left nothing of. ``truncated``: rows that were cut.
+    ``answers``: sequences of a row, at most. ``dropped``: rows that truncation left nothing of. ``truncated``: rows
+    that were cut.
     """
 
     ids: list[str]
     lengths: list[int]
     learnt: list[int]
+    answers: int
     dropped: int
     truncated: int
 
@@ -43,6 +45,8 @@ class Data(Protocol):
 
 class SftData:
     """Conversations."""
+
+    answers = 1
 
     def __init__(self, path: Path, chat: Chat, max_length: int, techniques: Techniques) -> None:
         self.ids: list[str] = []
@@ -74,6 +78,7 @@ class AnswersData:
         self.dropped = self.truncated = 0
         self.chat, self.max_length, self.techniques = chat, max_length, techniques
         self.read(path)
+        self.answers = max((len(row.answers) for row in self.rows), default=1)
         self.learnt = [sum(map(len, row.answers)) for row in self.rows]
         self.lengths = [len(row.answers) * len(row.prompt) + n for row, n in zip(self.rows, self.learnt, strict=True)]
 
@@ -143,7 +148,7 @@ def make_plan(job: Job, data: Data) -> Plan:
     return Plan(
         data.lengths,
         global_batch=job.training.global_batch_size,
-        micro_batch=job.hardware.micro_batch_size,
+        micro_batch=micro_batch_rows(job.hardware.micro_batch_size, data.answers),
         world=job.world,
         epochs=job.training.epochs,
         seed=job.seed,

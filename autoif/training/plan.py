@@ -75,6 +75,12 @@ class Plan:
         return tuple(tuple(rows[i * self.world : (i + 1) * self.world]) for i in range(self.accumulation))
 
 
+def micro_batch_rows(micro_batch_size: int, answers: int) -> int:
+    """Rows of a micro-batch whose rows hold at most so many ``answers``: the hardware counts conversations and pairs,
+    and of larger groups as many go together as hold no more answers than those pairs, at least one."""
+    return micro_batch_size if answers <= 2 else max(1, 2 * micro_batch_size // answers)
+
+
 def learning_rate_factor(step: int, *, total: int, warmup: int, schedule: str) -> float:
     """Learning rate at ``step`` (from 0) as a share of its maximum.
 

@@ -1,4 +1,4 @@
-"""``task=plan launch=…``: what starts a run elsewhere is complete, accepted by what reads it, and what a launch uses."""
+"""``task=plan launch=…``: what starts a run elsewhere is complete, accepted by its readers, and what a launch uses."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_printed_configuration_is_what_lightning_makes_of_ours(model: str) -
 
     config = configured(model)
     training = config.algorithm.sft
-    printed = full_deepspeed_config(config.hardware, training)
+    printed = full_deepspeed_config(config.hardware, training, answers=1)
     strategy: Any = CpuDeepSpeedStrategy(config=deepspeed_config(config.hardware, training.clip_norm))
     strategy.precision_plugin = DeepSpeedPrecision("bf16-mixed")
     steps = printed["gradient_accumulation_steps"]

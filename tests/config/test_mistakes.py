@@ -58,7 +58,7 @@ CONTRADICTIONS = [
     ("pipeline.respond.top_p=0", "pipeline.respond.top_p=0.0 must be above 0 up to 1"),
     ("algorithm.samples=0", "algorithm.samples=0 must be at least 1"),
     ("hardware.devices=2", "hardware.strategy=single uses one device, not 2"),
-    ("hardware.strategy=zero3", "hardware.strategy=zero3 needs hardware.accelerator=gpu"),
+    ("hardware.offload_optimizer=true hardware.strategy=zero3", "hardware.offload_optimizer moves states from a GPU"),
     ("hardware.offload_optimizer=true", "hardware.offload_optimizer needs"),
     ("hardware.attention=flash_attention_2", "needs hardware.accelerator=gpu and hardware.precision=bf16"),
     ("hardware.attention=flash", "expected one of eager, flash_attention_2, sdpa"),

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 from training_tiny import dpo_job, sft_job, tiny_model
 
+from autoif.border import load
 from autoif.config import HardwareConfig, Precision, Strategy
 from autoif.errors import EngineError
 from autoif.records import TrainStep, read_records
@@ -39,7 +40,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def two_processes(job: Job, strategy: Strategy) -> Job:
-    hardware = replace(job.hardware, devices=2, strategy=strategy, threads=2)
+    """The job on the shipped profile, with the micro-batch of the job."""
+    hardware = load(["hardware=cpu_zero3"]).hardware
+    hardware = replace(hardware, strategy=strategy, micro_batch_size=job.hardware.micro_batch_size)
     return msgspec.structs.replace(job, hardware=hardware)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoif.training.plan import Plan, learning_rate_factor, warmup_steps
+from autoif.training.plan import Plan, learning_rate_factor, micro_batch_rows, warmup_steps
 
 
 @settings(deadline=None, max_examples=60)
@@ -69,3 +69,10 @@ def test_warm_up_steps_win_over_the_ratio_and_never_fill_the_run() -> None:
     assert warmup_steps(None, 0.1, 25) == 3
     assert warmup_steps(20, 0.0, 5) == 4
     assert warmup_steps(None, 0.0, 1) == 0
+
+
+@pytest.mark.parametrize(("answers", "rows"), [(1, 4), (2, 4), (3, 2), (8, 1), (16, 1)])
+def test_a_micro_batch_of_groups_holds_no_more_answers_than_one_of_pairs_if_a_group_is_not_larger(
+    answers: int, rows: int
+) -> None:
+    assert micro_batch_rows(4, answers) == rows
