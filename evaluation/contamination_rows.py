@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autoif.records import Answers, PreferencePair, Prompt, Record, SftExample, digest
+from autoif.records import AnswerGroup, Answers, PreferencePair, Prompt, Record, SftExample, digest
 from evaluation.contamination import Sample
 
 
@@ -17,6 +17,9 @@ def sample(row: Record) -> Sample:
         case PreferencePair():
             prompt = "\n".join(message.content for message in row.prompt)
             return Sample(row.id, prompt, "\n".join((prompt, row.chosen, row.rejected)))
+        case AnswerGroup():
+            prompt = "\n".join(message.content for message in row.prompt)
+            return Sample(row.id, prompt, "\n".join((prompt, *(answer.text for answer in row.answers))))
         case Answers():
             kept = (response.text for response in row.responses if response.dropped is None)
             return Sample(row.id, row.prompt.text, "\n".join((row.prompt.text, *kept)))

@@ -11,7 +11,7 @@ from typing import Any
 
 from autoif.config import NOT_IDENTITY, ContaminationConfig, DecontaminationConfig, EvaluationConfig, RunConfig
 from autoif.generation.factory import supervisor_identity
-from autoif.records import Answers, Contamination, Overlap, PreferencePair, Record, Reject, SftExample
+from autoif.records import AnswerGroup, Answers, Contamination, Overlap, PreferencePair, Record, Reject, SftExample
 from autoif.stage import CHUNK, Context, Estimate, Rows, Stage
 from evaluation import contamination_judge, contamination_sets
 from evaluation.contamination import Index, Sample, Tally
@@ -24,7 +24,7 @@ TABLE_4 = ("ifeval", "followbench")
 """Benchmarks of the paper's table 4."""
 EXAMPLES = 10
 """Cases of a benchmark that are kept to be read."""
-DATA = (SftExample, PreferencePair, Answers)
+DATA = (SftExample, PreferencePair, AnswerGroup)
 """Records that models are trained on."""
 
 

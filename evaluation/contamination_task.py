@@ -36,7 +36,7 @@ def check(config: RunConfig, stages: Sequence[Stage], store: Store, engines: Eng
     settings = replace(settings, benchmarks=settings.benchmarks or list(TABLE_4))
     if config.task.source:
         return _file(Path(config.task.source).expanduser(), config, settings, engines)
-    sets = [stage for stage in stages if stage.record in DATA[:2] and stage.entry(store).done]
+    sets = [stage for stage in stages if stage.record in DATA and stage.entry(store).done]
     if not sets:
         raise ConfigError(
             f"{config.name} has no training set in {config.paths.store} yet: run it first, with the same settings, "

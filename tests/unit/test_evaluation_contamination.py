@@ -19,7 +19,9 @@ from autoif.errors import AutoifError, ConfigError, DataError
 from autoif.generation.base import Completion
 from autoif.pipeline import build
 from autoif.records import (
+    AnswerGroup,
     Contamination,
+    GroupAnswer,
     Message,
     PreferencePair,
     Prompt,
@@ -163,6 +165,8 @@ def test_rows_of_every_kind_are_compared_with_all_their_text() -> None:
     )
     assert sample(sft) == Sample("1", "s\nq", "s\nq\na")
     assert sample(pair) == Sample("2", "s\nq", "s\nq\nc\nr")
+    group = AnswerGroup(id="3", prompt=asked, answers=(GroupAnswer(text="a", reward=1.0, advantage=0.5),))
+    assert sample(group) == Sample("3", "s\nq", "s\nq\na")
 
 
 @pytest.mark.parametrize(
