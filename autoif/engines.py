@@ -6,11 +6,13 @@ needs none of them loads none of them.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from autoif.config import RunConfig
+from autoif.config import RunConfig, SupervisorConfig
+from autoif.errors import ConfigError
 from autoif.generation import Generator
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ class Engines:
         self._supervisor: Generator | None = None
         self._execution: ExecutionEngine | None = None
         self._nli: NliModel | None = None
+        self._judges: dict[str, Generator] = {}
 
     @property
     def supervisor(self) -> Generator:
@@ -37,6 +40,16 @@ class Engines:
         return self._supervisor
 
     @property
+    def judge(self) -> Generator:
+        """What judges answers to benchmarks; the supervisor itself where both are configured alike."""
+        return self._judging("judge", self._config.evaluation.judge)
+
+    @property
+    def second_judge(self) -> Generator:
+        """What judges a sample of them again."""
+        return self._judging("second judge", self._config.evaluation.second_judge)
+
+    @property
     def execution(self) -> ExecutionEngine:
         """What runs verification functions."""
         if self._execution is None:
@@ -44,6 +57,17 @@ class Engines:
 
             self._execution = ExecutionEngine(self._config.execution).__enter__()
         return self._execution
+
+    def _judging(self, role: str, chosen: SupervisorConfig | None) -> Generator:
+        if chosen is None:
+            raise ConfigError(f"there is no {role}: add supervisor@evaluation.{role.replace(' ', '_')}=openai")
+        if chosen == self._config.supervisor:
+            return self.supervisor
+        if role not in self._judges:
+            from autoif.generation.factory import supervisor
+
+            self._judges[role] = supervisor(dataclasses.replace(self._config, supervisor=chosen))
+        return self._judges[role]
 
     def nli(self, model: str) -> NliModel:
         """The NLI classifier ``model`` (hub id or folder), loaded once a run."""
@@ -68,6 +92,9 @@ class Engines:
         """Close whatever was made."""
         if self._supervisor is not None:
             self._supervisor.close()
+        for judge in self._judges.values():
+            judge.close()
+        self._judges = {}
         if self._execution is not None:
             self._execution.close()
         self._supervisor = self._execution = self._nli = None

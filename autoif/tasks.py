@@ -20,6 +20,11 @@ def dispatch(config: RunConfig, overrides: Sequence[str] = ()) -> None:
     Raises:
         AutoifError: for whatever the user can mend.
     """
+    if config.task.kind in (Task.evaluate, Task.compare):  # no training run stands behind these
+        from evaluation import command, pairing
+
+        (command.evaluate if config.task.kind is Task.evaluate else pairing.compare)(config)
+        return
     stages, store = build(config), Store(Path(config.paths.store))
     match config.task.kind:
         case Task.plan:
@@ -61,6 +66,7 @@ def _run(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
     from autoif.engines import Engines
     from autoif.stage import run_stage
     from autoif.tracking import tracker
+    from evaluation.command import leave
 
     if needed := _needed(config, stages, store):
         raise ConfigError("; ".join(need.text for need in needed))
@@ -74,6 +80,7 @@ def _run(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
                 manifest = run_stage(stage, store, engines)
                 print(f"{stage.title:<{width}}  {_summary(manifest, found)}", flush=True)
                 tracking.log_stage(stage, manifest, stage.entry(store))
+        leave(config, stages, store)
     except AutoifError:
         # What is done, and the funnel that led here, is what the user wants to see now.
         with suppress(AutoifError):

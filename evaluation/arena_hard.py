@@ -17,7 +17,7 @@ from autoif.errors import DataError
 from autoif.generation.base import Generator, Request, Sampling, user
 from autoif.records import EvaluationItem, Result
 from evaluation.answering import answer, text
-from evaluation.data import read_jsonl
+from evaluation.data import Source, locate, read_jsonl
 from evaluation.judge import Judge
 from evaluation.responses import names
 from evaluation.statistics import bootstrap
@@ -37,16 +37,48 @@ class Version:
     questions: int
     baselines: Mapping[str, str]
     drop_pair: bool
+    sha256: str
+
+    def source(self, file: str = "question.jsonl", sha256: str | None = None) -> Source:
+        """One of its files, the requests where none is named."""
+        # The hub has the answers in a folder of their own, as the repository has.
+        there = f"model_answer/{file.removeprefix('baseline_')}" if file.startswith("baseline_") else file
+        return Source(
+            f"Arena-Hard {self.name.rpartition('_')[2]}",
+            f"{self.folder}/{file}",
+            self.questions,
+            _HUB[0],
+            f"data/{self.folder.replace('arena_hard/', 'arena-hard-')}/{there}",
+            _HUB[1],
+            sha256 or (self.sha256 if file == "question.jsonl" else None),
+        )
+
+    def baseline(self, model: str) -> Source:
+        """The answers of a baseline model."""
+        return self.source(f"baseline_{model}.jsonl", _BASELINES.get(model))
 
 
-V01 = Version("arena_hard_v0.1", "arena_hard/v0.1", 500, {"arena-hard-v0.1": "gpt-4-0314"}, False)
+_HUB = ("lmarena-ai/arena-hard-auto", "15f3746e21432264ce9b453999bde4f3c946d2e6")
+_BASELINES = {"gpt-4-0314": "0f6abc84de4600fde987d9db70f838f4ecdbd27a2f1f4058c12aa322a6f791b2"}
+"""SHA-256 of the published answers, where known."""
+
+V01 = Version(
+    "arena_hard_v0.1",
+    "arena_hard/v0.1",
+    500,
+    {"arena-hard-v0.1": "gpt-4-0314"},
+    False,
+    "2650242d2883f22b2abd498f273b6a7e02253cce533f5c91a858e1d44aa3002f",
+)
 V20 = Version(
     "arena_hard_v2.0",
     "arena_hard/v2.0",
     750,
     {"hard_prompt": "o3-mini-2025-01-31", "creative_writing": "gemini-2.0-flash-001"},
     True,
+    "a75cef6623db6b27aec810497b059f0659705d7ff48dcbccc5bd5b130728ac73",
 )
+_GREEDY = Sampling(max_tokens=4096)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +98,9 @@ class Given:
     style: Mapping[str, Any] | None = None
 
 
-def load(version: Version, data_dir: str | Path) -> list[Item]:
+def load(version: Version, data_dir: str | Path | None) -> list[Item]:
     """The requests in order. Raises :class:`DataError`."""
-    path = Path(data_dir) / version.folder / "question.jsonl"
-    if not path.is_file():
-        raise DataError(f"Arena-Hard: {path} is missing: put the benchmark's file there")
+    path = locate(version.source(), None if data_dir is None else str(data_dir))
     items = [
         Item(row["uid"], row["category"], row["prompt"]) for _, row in read_jsonl(path, "uid", "category", "prompt")
     ]
@@ -79,21 +109,27 @@ def load(version: Version, data_dir: str | Path) -> list[Item]:
     return items
 
 
-def generate(generator: Generator, items: Iterable[Item], max_tokens: int = 4096) -> Iterator[tuple[Item, str]]:
-    """Greedy answers in order."""
-    sampling = Sampling(max_tokens=max_tokens)
-    asked = answer(generator, items, lambda item: Request(messages=user(item.prompt), sampling=sampling))
+def generate(
+    generator: Generator, items: Iterable[Item], sampling: Sampling = _GREEDY, seed: int = 0
+) -> Iterator[tuple[Item, str]]:
+    """Answers in order."""
+    asked = answer(generator, items, lambda item: Request(messages=user(item.prompt), sampling=sampling, seed=seed))
     return ((item, text(reply)) for item, reply in asked)
 
 
-def read_answers(path: Path, items: Sequence[Item]) -> dict[str, Given]:
+def read_answers(path: Path, items: Sequence[Item], others: bool = False) -> dict[str, Given]:
     """Answers in either published form (``uid`` with ``messages``, or ``question_id`` with ``choices``), by id.
 
-    Raises :class:`DataError` naming missing, foreign and repeated answers.
+    ``others``: answers to other requests than ``items`` are passed over. Raises :class:`DataError` naming missing,
+    foreign and repeated answers.
     """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist: it should hold answers to Arena-Hard's requests")
     known, found = {item.id for item in items}, dict[str, Given]()
     for line, row in read_jsonl(path):
         id = str(row.get("uid", row.get("question_id")))
+        if others and id not in known:
+            continue
         if id not in known or id in found:
             raise DataError(f"{path}:{line}: {id} is {'answered twice' if id in found else 'no request of Arena-Hard'}")
         try:
@@ -201,7 +237,7 @@ def aggregate(version: Version, items: Iterable[EvaluationItem], seed: int = 0) 
             raise DataError(f"{version.name}: item {item.id} is there twice (of {model} and {item.model})")
         seen.add(item.id)
         category = item.labels[0]
-        won.setdefault(category, []).extend(item.parts.get(_metric(version, category), ()))
+        won.setdefault(category, []).extend(item.parts.get(metric(version, category), ()))
         asked[category] = asked.get(category, 0) + 1
         judges |= {item.judge} if item.judge else set()
         model = item.model
@@ -213,7 +249,7 @@ def aggregate(version: Version, items: Iterable[EvaluationItem], seed: int = 0) 
         results.append(
             Result(
                 benchmark=version.name,
-                metric=_metric(version, category),
+                metric=metric(version, category),
                 value=found.value,
                 n=asked[category],
                 low=found.low,
@@ -227,7 +263,8 @@ def aggregate(version: Version, items: Iterable[EvaluationItem], seed: int = 0) 
     return results
 
 
-def _metric(version: Version, category: str) -> str:
+def metric(version: Version, category: str) -> str:
+    """The name of a category's win rate; v0.1 has one category."""
     return "win_rate" if len(version.baselines) == 1 else f"win_rate/{category}"
 
 
@@ -246,7 +283,7 @@ def _scored(
         prompt=item.prompt,
         response=reply,
         scores={},
-        parts={_metric(version, item.category): fought},
+        parts={metric(version, item.category): fought},
         labels=(item.category,),
         judge=judge,
         detail=" ".join(verdict or "?" for verdict in games),

@@ -1,24 +1,28 @@
-"""What a benchmark is to the rest: a name, its files, and how one model is measured on it."""
+"""What a benchmark is to the rest: its files, how a model is measured on it, how existing answers are scored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from autoif.config import BenchmarkConfig
-from autoif.generation.base import Generator
-from autoif.records import EvaluationItem
+from autoif.errors import ConfigError, DataError
+from autoif.execution import ExecutionConfig
+from autoif.generation.base import Generator, Sampling
+from autoif.records import EvaluationItem, Result
 from evaluation import data
 from evaluation.data import Source
+from evaluation.judge import Judging
 
 
 @dataclass(kw_only=True, slots=True)
 class Setup:
     """What answers and scores one model on one benchmark.
 
-    ``facts`` takes what a manifest says beside the fingerprint; ``sample`` in it marks a part of the benchmark.
+    ``temperature``: in place of the benchmark's own. ``judging``: who judges, where someone has to. ``facts`` takes
+    what a manifest says beside the fingerprint; ``sample`` in it marks a part of the benchmark.
     """
 
     generator: Generator
@@ -26,13 +30,91 @@ class Setup:
     model: str
     data_dir: str | None = None
     seed: int = 0
+    temperature: float | None = None
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    judging: Judging | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     def path(self, source: Source) -> Path:
         """The file of ``source``, its hash noted among the facts. Raises :class:`DataError` when it is missing."""
         path = data.locate(source, self.data_dir)
-        self.facts.setdefault("data_sha256", {})[source.file] = data.sha256(path)
+        data.note(source, path, self.facts)
         return path
+
+    def sampling(self, own: float = 0.0) -> Sampling:
+        """How answers are decoded, where the benchmark's ``own`` temperature is not overruled."""
+        temperature = own if self.temperature is None else self.temperature
+        return Sampling(temperature=temperature, max_tokens=self.settings.max_tokens)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Existing:
+    """Files to score.
+
+    ``responses``: answers in a benchmark's published form; ``judgments``: likewise, for the judged ones. ``model``:
+    whose they are; None: all whom a file of judgments names, else the file's own name. ``judge``: who judged, where the
+    file does not say. ``partial``: questions without an answer are left out instead of being an error. ``judging``: who
+    judges answers that come without judgments. ``facts`` takes ``notes``, what must be said beside the numbers, and
+    ``sample``.
+    """
+
+    benchmark: str
+    model: str | None
+    data_dir: str | None
+    responses: Path | None = None
+    judgments: Path | None = None
+    judge: str = "unnamed judge"
+    partial: bool = False
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    judging: Judging | None = None
+    facts: dict[str, Any] = field(default_factory=lambda: {"notes": []})
+
+    def path(self, source: Source) -> Path:
+        """The benchmark's own file, noted when it is not the published one. Raises :class:`DataError`."""
+        path = data.locate(source, self.data_dir)
+        data.note(source, path, self.facts)
+        return path
+
+    def need(self, what: str) -> Path:
+        """The file (or folder) of ``responses`` or ``judgments``. Raises what the user can mend."""
+        path: Path | None = getattr(self, what)
+        if path is None:
+            raise ConfigError(f"{self.benchmark} needs a file of {what}: set evaluation.{what}")
+        if not path.exists():
+            raise DataError(f"{path} does not exist: {self.benchmark} needs it for its {what}")
+        return path
+
+    def note(self, *texts: str) -> None:
+        """Say ``texts`` beside the numbers."""
+        self.facts["notes"] += texts
+
+    def each(self, models: Iterable[str], score: Callable[[str], Sequence[EvaluationItem]]) -> Iterator[EvaluationItem]:
+        """Items of every one of ``models``; of several, those whose files don't fit are named in a note and left out.
+
+        Raises :class:`DataError` when none fits.
+        """
+        faults: list[str] = []
+        scored = 0
+        for model in models:
+            try:
+                items = score(model)
+            except DataError as error:
+                faults.append(f"{model} is not scored: {error}")
+                continue
+            scored += 1
+            yield from items
+        if faults and not scored:
+            raise DataError("; ".join(fault.partition("is not scored: ")[2] for fault in faults[:3]))
+        self.note(*faults)
+
+    @property
+    def label(self) -> str:
+        """Whose answers these are, where only one model's can be meant."""
+        given = self.responses or self.judgments
+        name = given.name if given else "model"
+        for suffix in (".gz", ".jsonl", ".json"):
+            name = name.removesuffix(suffix)
+        return self.model or name
 
 
 def _nothing_lacks(data_dir: str | None) -> str | None:
@@ -41,17 +123,28 @@ def _nothing_lacks(data_dir: str | None) -> str | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Benchmark:
-    """One benchmark. Its module makes one; :mod:`evaluation.registry` lists them.
+    """One benchmark. Its module makes one as ``DEFINITION``; :mod:`evaluation.registry` lists them.
 
-    ``size``: prompts in all. ``measure``: answers with the setup's generator, then scores, item by item.
-    ``lacks``: which package or resource besides ``sources`` is missing here, in one line, or None; imports nothing.
+    ``size``: prompts in all. ``measure``: answers with the setup's generator, then scores, item by item. ``rescore``:
+    scores existing answers. ``aggregate``: one model's items to results, None for means over items and parts. ``more``:
+    results of existing files that take all models. ``references``: the benchmark's own solutions by item, which no
+    model's answers should hold. ``lacks``: which package or resource besides ``sources`` is missing here, in one line,
+    or None; imports nothing. ``sampled``: whether its own settings draw answers at random. ``judged``: whether a judge
+    has a part in it; ``judge_needed``: whether it is nothing without one.
     """
 
     name: str
     size: int
     sources: tuple[Source, ...]
     measure: Callable[[Setup], Iterable[EvaluationItem]]
+    rescore: Callable[[Existing], Iterable[EvaluationItem]]
+    aggregate: Callable[[Sequence[EvaluationItem], int], list[Result]] | None = None
+    more: Callable[[Existing, Sequence[EvaluationItem], int], list[Result]] | None = None
+    references: Callable[[Existing], dict[str, str]] | None = None
     lacks: Callable[[str | None], str | None] = _nothing_lacks
+    sampled: bool = False
+    judged: bool = False
+    judge_needed: bool = False
 
     def missing(self, data_dir: str | None) -> str | None:
         """Why it can't be run here without the hub, or None."""

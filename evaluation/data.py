@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoif.errors import DataError
+from autoif.errors import DataError, MissingExtraError
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """A benchmark's file: its place under ``data_dir``, its size, and where the hub keeps the same rows.
 
-    ``sha256``: of the published file, where the local form is published as such.
+    ``sha256``: of the published file, in the form that lies under ``data_dir``. ``origin``: where it is published, for
+    what the hub lacks. ``space``: whether the hub's repository is a space.
     """
 
     benchmark: str
@@ -32,9 +33,19 @@ class Source:
     hub_file: str | None = None
     revision: str | None = None
     sha256: str | None = None
+    origin: str | None = None
+    space: bool = False
 
 
-IFEVAL = Source("IFEval", "ifeval/input_data.jsonl", 541, "google/IFEval", "ifeval_input_data.jsonl")
+IFEVAL = Source(
+    "IFEval",
+    "ifeval/input_data.jsonl",
+    541,
+    "google/IFEval",
+    "ifeval_input_data.jsonl",
+    "966cd89545d6b6acfd7638bc708b98261ca58e84",
+    "67ffeee0fcb87c317c5b08a2de85557b4a7e96ada6178aa645b4954fe4b53d49",
+)
 
 
 def locate(source: Source, data_dir: str | None) -> Path:
@@ -45,11 +56,15 @@ def locate(source: Source, data_dir: str | None) -> Path:
             raise DataError(f"{source.benchmark}: {path} is missing: put the benchmark's file there{_origin(source)}")
         return path
     if source.hub_id is None or source.hub_file is None:
-        raise DataError(f"{source.benchmark} is not on the hub: set evaluation.data_dir to a folder with {source.file}")
+        raise DataError(
+            f"{source.benchmark} is not on the hub: "
+            f"set evaluation.data_dir to a folder with {source.file}{_origin(source)}"
+        )
     try:
         from huggingface_hub import hf_hub_download
 
-        return Path(hf_hub_download(source.hub_id, source.hub_file, repo_type="dataset", revision=source.revision))
+        kind = "space" if source.space else "dataset"
+        return Path(hf_hub_download(source.hub_id, source.hub_file, repo_type=kind, revision=source.revision))
     except ImportError:
         reason = "huggingface_hub is not installed"
     except Exception as error:  # the hub client raises errors of several HTTP libraries
@@ -82,9 +97,23 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def note(source: Source, path: Path, facts: dict[str, Any]) -> None:
+    """Put the file's hash among ``facts``; one that is not the published file is named in ``facts["other_data"]``."""
+    found = sha256(path)
+    facts.setdefault("data_sha256", {})[source.file] = found
+    same_form = path.suffix == Path(source.file).suffix
+    if source.sha256 is not None and same_form and found != source.sha256:
+        facts.setdefault("other_data", []).append(
+            f"{path} is not {source.benchmark}'s published file (sha256 {found[:12]}…, published {source.sha256[:12]}…)"
+        )
+
+
 def read_jsonl(path: Path, *fields: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a JSONL file (gzipped when so named) with their line numbers, each checked to be an object with
-    ``fields``. Raises :class:`DataError` naming file and line."""
+    """Rows of a JSONL file (gzipped when so named; the hub's parquet likewise) with their line numbers, each checked to
+    be an object with ``fields``. Raises :class:`DataError` naming file and line."""
+    if path.suffix == ".parquet":
+        yield from _parquet(path, fields)
+        return
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
@@ -99,6 +128,20 @@ def read_jsonl(path: Path, *fields: str) -> Iterator[tuple[int, dict[str, Any]]]
         yield number, row
 
 
+def _parquet(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
+    except ImportError:
+        raise MissingExtraError("pyarrow", "eval") from None
+    try:
+        table = parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        raise DataError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+    if absent := [name for name in fields if name not in table.column_names]:
+        raise DataError(f"{path}: has no {' and no '.join(absent)}")
+    yield from enumerate(table.to_pylist(), 1)
+
+
 def _lines(path: Path) -> Iterator[bytes]:
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
@@ -108,4 +151,6 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _origin(source: Source) -> str:
+    if source.origin:
+        return f" (from {source.origin})"
     return f" ({source.hub_file} of the hub's {source.hub_id})" if source.hub_id else ""

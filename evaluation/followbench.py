@@ -19,7 +19,7 @@ from autoif.generation.base import Generator, Request, Sampling, user
 from autoif.records import EvaluationItem, Result
 from evaluation import followbench_rules as rules
 from evaluation.answering import answer, text
-from evaluation.data import read_jsonl
+from evaluation.data import Source, locate, read_jsonl
 from evaluation.judge import Judge
 from evaluation.responses import Alignment, Given, Question, align
 from evaluation.statistics import stratified_bootstrap
@@ -27,6 +27,26 @@ from evaluation.statistics import stratified_bootstrap
 BENCHMARK = "followbench"
 CATEGORIES = ("content", "situation", "style", "format", "mixed", "example")
 LEVELS = 5
+_SHA256 = {
+    "content": "dedf04579bf205c1422e18ee1033d0372b02196ca4b5e921a3a65dca714e226b",
+    "situation": "cab0e31e3f8dd69ba71018dde3eb63f3336b8aea6df82c7997da6abcbc159fb4",
+    "style": "5a9a049a24a9a53e67b4ad97f1fb7633b4629f6ce461662888804313cc90c27a",
+    "format": "3b93ee931186edcb4e0a5f260de18cd550586c985192da39262fd023e90d8a76",
+    "mixed": "eae529546e0ef6a4a4936b6221cd25da9debaf261272409ed1fd57e8260bf820",
+    "example": "205d10ecde31b974f0c1537be4952b5e075ae5ca58008dc08aef1c442c32bada",
+}
+SOURCES = tuple(
+    Source(
+        "FollowBench",
+        f"followbench/{category}_constraints.json",
+        0,
+        sha256=_SHA256[category],
+        origin=f"data/{category}_constraints.json of github.com/YJiangcm/FollowBench at 6278f4c1377b",
+    )
+    for category in CATEGORIES
+)
+"""A file for each category, in their order."""
+_GREEDY = Sampling(max_tokens=2048)
 _PROMPT = Path(__file__).with_name("prompts") / "followbench.txt"
 _KINDS = {
     "content": "content constraint",
@@ -35,6 +55,7 @@ _KINDS = {
     "format": "format constraint",
     "mixed": "constraint",
 }
+_FILE = re.compile(rf"(?:(?P<model>.*)_)?(?P<category>{'|'.join(CATEGORIES)})_constraint\.jsonl")
 _REMINDER = "Give only the last line again: a Python list of {level} strings, 'YES' or 'NO'."
 _PUBLISHED = re.compile(
     r"#Initial Instruction \+ (?P<level>\d) constraints?#\n(?P<instruction>(?:(?!#Initial Instruction \+).)*?)\n\n"
@@ -66,11 +87,11 @@ class Item:
         return rules.is_rule_based(self.category, self.source, self.example)
 
 
-def load(data_dir: str | Path) -> list[Item]:
+def load(data_dir: str | Path | None) -> list[Item]:
     """All 820 items, from ``followbench/<category>_constraints.json`` under ``data_dir``. Raises :class:`DataError`."""
     items = []
-    for category in CATEGORIES:
-        path = Path(data_dir) / "followbench" / f"{category}_constraints.json"
+    for category, source in zip(CATEGORIES, SOURCES, strict=True):
+        path = locate(source, None if data_dir is None else str(data_dir))
         try:
             rows = json.loads(path.read_text(encoding="utf-8"))
             versions: list[str] = []
@@ -86,24 +107,27 @@ def load(data_dir: str | Path) -> list[Item]:
                 items.append(
                     Item(category, row["example_id"], level, row["source"], row["instruction"], row["target"], history)
                 )
-        except FileNotFoundError:
-            raise DataError(f"FollowBench: {path} is missing: put the benchmark's file there") from None
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is no FollowBench file: {error!r}") from None
     return items
 
 
-def generate(generator: Generator, items: Iterable[Item], max_tokens: int = 2048) -> Iterator[tuple[Item, str]]:
-    """Greedy answers in order."""
-    sampling = Sampling(max_tokens=max_tokens)
-    asked = answer(generator, items, lambda item: Request(messages=user(item.instruction), sampling=sampling))
+def generate(
+    generator: Generator, items: Iterable[Item], sampling: Sampling = _GREEDY, seed: int = 0
+) -> Iterator[tuple[Item, str]]:
+    """Answers in order."""
+
+    def request(item: Item) -> Request:
+        return Request(messages=user(item.instruction), sampling=sampling, seed=seed)
+
+    asked = answer(generator, items, request)
     return ((item, text(reply)) for item, reply in asked)
 
 
-def read_answers(path: Path, items: Sequence[Item]) -> Alignment:
+def read_answers(path: Path, items: Sequence[Item], model: str | None = None) -> Alignment:
     """Answers in the published form: rows ``{"prompt_new": …, "choices": [{"message": {"content": …}}]}`` in a file, or
-    in the files ``*_<category>_constraint.jsonl`` of a folder. The caller checks the alignment."""
-    given = [Given(line, content, prompt=prompt) for line, prompt, content in _chat_rows(path)]
+    in the files ``<model>_<category>_constraint.jsonl`` of a folder. The caller checks the alignment."""
+    given = [Given(line, content, prompt=prompt) for line, prompt, content in _chat_rows(path, model)]
     return align([Question(item.id, item.instruction) for item in items], given, str(path))
 
 
@@ -153,7 +177,7 @@ def score(answered: Iterable[tuple[Item, str]], judge: Judge | None, model: str)
             yield _judged(item, reply, verdict.value, model, judge.name)
 
 
-def read_judgments(path: Path, items: Sequence[Item]) -> dict[str, tuple[bool, ...] | None]:
+def read_judgments(path: Path, items: Sequence[Item], model: str | None = None) -> dict[str, tuple[bool, ...] | None]:
     """Published judgments (a file, or the files of a folder): item id → verdict, None where it can't be parsed.
 
     Rows are ``{"prompt_new": <judge prompt>, "choices": […]}``; the prompt says which item it is about.
@@ -161,7 +185,7 @@ def read_judgments(path: Path, items: Sequence[Item]) -> dict[str, tuple[bool, .
     """
     by_instruction = {item.instruction: item for item in items if not item.rule_based}
     verdicts: dict[str, tuple[bool, ...] | None] = {}
-    for line, prompt, content in _chat_rows(path):
+    for line, prompt, content in _chat_rows(path, model):
         found = _PUBLISHED.search(prompt)
         item = by_instruction.get(found["instruction"]) if found else None
         if found is None or item is None or item.level != int(found["level"]):
@@ -180,7 +204,8 @@ def rescore(
 ) -> Iterator[EvaluationItem]:
     """Existing answers (by item id) with existing judgments; rules judge again."""
     judged = {item.id: item for item in items if not item.rule_based}
-    yield from score(((item, answers[item.id]) for item in items if item.id not in judged), None, model)
+    ruled = ((item, answers[item.id]) for item in items if item.id not in judged and item.id in answers)
+    yield from score(ruled, None, model)
     for id, verdict in verdicts.items():
         yield _judged(judged[id], answers.get(id, ""), verdict, model, judge)
 
@@ -272,11 +297,18 @@ def _scored(
     )
 
 
-def _chat_rows(path: Path) -> Iterator[tuple[int, str, str]]:
-    """(line, prompt, content) of a file of chat completions, or of the category files of a folder one after another."""
+def _chat_rows(path: Path, model: str | None = None) -> Iterator[tuple[int, str, str]]:
+    """(line, prompt, content) of a file of chat completions, or of a folder's category files one after another;
+    ``model``: of a folder that holds several models' files, only this one's."""
     files = [path]
     if path.is_dir():
-        files = [file for category in CATEGORIES for file in sorted(path.glob(f"*{category}_constraint.jsonl"))]
+        found = [(match, file) for file in sorted(path.iterdir()) if (match := _FILE.fullmatch(file.name))]
+        mine = (
+            [(match, file) for match, file in found if (match["model"] or "") == model]
+            if len(models(path)) > 1
+            else found
+        )
+        files = [file for category in CATEGORIES for match, file in mine if match["category"] == category]
     if not files or not files[0].is_file():
         raise DataError(f"{path} holds no FollowBench file (expected <model>_<category>_constraint.jsonl)")
     for file in files:
@@ -286,3 +318,9 @@ def _chat_rows(path: Path) -> Iterator[tuple[int, str, str]]:
             except (IndexError, KeyError, TypeError):
                 raise DataError(f"{file}:{line}: has no choices[0].message.content") from None
             yield line, row["prompt_new"], content or ""
+
+
+def models(path: Path) -> list[str]:
+    """Whose files a folder of the published form holds."""
+    names = [file.name for file in path.iterdir()] if path.is_dir() else []
+    return sorted({match["model"] or "" for name in names if (match := _FILE.fullmatch(name))})

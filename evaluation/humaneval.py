@@ -19,11 +19,25 @@ from autoif.execution import ExecutionConfig, ExecutionEngine, Job, Outcome
 from autoif.generation.base import Generator, Request, Sampling, user
 from autoif.records import EvaluationItem
 from evaluation.answering import answer, text
+from evaluation.benchmark import Benchmark, Existing, Setup
 from evaluation.data import Source, read_jsonl
 from evaluation.responses import names
 
 BENCHMARK = "humaneval"
-SOURCE = Source("HumanEval", "humaneval/HumanEval.jsonl.gz", 164)
+SOURCE = Source(
+    "HumanEval",
+    "humaneval/HumanEval.jsonl.gz",
+    164,
+    "openai/openai_humaneval",
+    "openai_humaneval/test-00000-of-00001.parquet",
+    "7dce6050a7d6d172f3cc5c32aa97f52fa1a2e544",
+    "b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef",
+)
+PASS_AT = (1, 10, 100)
+"""The k that published results give, where there are samples enough."""
+_TELLING_LINES = 5
+"""A canonical solution of more lines is not written twice by chance."""
+_GREEDY = Sampling(max_tokens=1024)
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:\n```|\Z)", re.DOTALL)
 _ASK = (
     "Complete the Python function below so that it does what its docstring says. "
@@ -55,13 +69,12 @@ def load(path: Path) -> dict[str, Problem]:
 
 
 def generate(
-    generator: Generator, problems: Iterable[Problem], max_tokens: int = 1024
+    generator: Generator, problems: Iterable[Problem], sampling: Sampling = _GREEDY, seed: int = 0
 ) -> Iterator[tuple[Problem, list[str]]]:
-    """One greedy chat answer for each problem, as the completion of its prompt."""
-    sampling = Sampling(max_tokens=max_tokens)
+    """One chat answer for each problem, as the completion of its prompt."""
 
     def request(problem: Problem) -> Request:
-        return Request(messages=user(_ASK.format(prompt=problem.prompt.strip())), sampling=sampling)
+        return Request(messages=user(_ASK.format(prompt=problem.prompt.strip())), sampling=sampling, seed=seed)
 
     for problem, reply in answer(generator, problems, request):
         yield problem, [completion(problem, text(reply))]
@@ -87,16 +100,26 @@ def read_samples(
     Raises :class:`DataError` naming foreign tasks and (unless ``partial``) those without a sample.
     """
     samples: dict[str, list[str]] = {}
-    for line, row in read_jsonl(path, "task_id", "completion"):
-        if row["task_id"] not in problems:
-            raise DataError(f"{path}:{line}: {row['task_id']} is no task of the benchmark")
-        samples.setdefault(row["task_id"], []).append(row["completion"] or "")
+    for line, row in read_jsonl(path):
+        task, completions = _sampled(row, f"{path}:{line}")
+        if task not in problems:
+            raise DataError(f"{path}:{line}: {task} is no task of the benchmark")
+        samples.setdefault(task, []).extend(completions)
     absent = [id for id in problems if id not in samples]
     if absent and not (partial and samples):
         raise DataError(f"{path} has no sample for: {names(absent)}")
     for id, problem in problems.items():
         if id in samples:
             yield problem, samples[id]
+
+
+def _sampled(row: Mapping[str, Any], where: str) -> tuple[str, list[str]]:
+    """Task and completions of a row: the benchmark's form, or a sample that lm-eval logged."""
+    if "resps" in row and isinstance(row.get("doc"), dict):
+        return str(row["doc"].get("task_id")), [str(reply) for reply in row["resps"][0]]
+    if absent := [name for name in ("task_id", "completion") if name not in row]:
+        raise DataError(f"{where}: has no {' and no '.join(absent)}")
+    return row["task_id"], [row["completion"] or ""]
 
 
 def limits(config: ExecutionConfig) -> ExecutionConfig:
@@ -108,7 +131,7 @@ def score(
     engine: ExecutionEngine,
     completed: Iterable[tuple[Problem, Sequence[str]]],
     model: str,
-    ks: Sequence[int] = (1,),
+    ks: Sequence[int] = PASS_AT,
 ) -> Iterator[EvaluationItem]:
     """One item a problem with ``pass@k`` for each k of ``ks`` that its number of samples allows."""
     waiting: list[tuple[Problem, Sequence[str]]] = []
@@ -164,3 +187,40 @@ def _item(
         scores=scores,
         detail=f"{said} {details[0]}".strip() if len(details) == 1 else said,
     )
+
+
+def _measure(setup: Setup) -> Iterator[EvaluationItem]:
+    problems = load(setup.path(SOURCE))
+    chosen = list(problems.values())[: setup.settings.limit]
+    setup.facts["sample"] = len(chosen) < len(problems)
+    answered = generate(setup.generator, chosen, setup.sampling(), setup.seed)
+    with ExecutionEngine(limits(setup.execution)) as engine:
+        yield from score(engine, answered, setup.model)
+
+
+def _existing(given: Existing) -> Iterator[EvaluationItem]:
+    problems = load(given.path(SOURCE))
+    samples = list(read_samples(given.need("responses"), problems, given.partial))
+    given.facts["sample"] = len(samples) < len(problems)
+    counts = {len(completions) for _, completions in samples}
+    if len(counts) > 1:
+        given.note(f"tasks have between {min(counts)} and {max(counts)} samples each")
+    fewest = min(counts)
+    with ExecutionEngine(limits(given.execution)) as engine:
+        yield from score(engine, samples, given.label, [k for k in PASS_AT if k <= fewest])
+
+
+def _solutions(given: Existing) -> dict[str, str]:
+    """The canonical solutions; the shortest ones anyone would write."""
+    problems = load(given.path(SOURCE)).values()
+    return {it.id: it.canonical_solution for it in problems if it.canonical_solution.count("\n") > _TELLING_LINES}
+
+
+DEFINITION = Benchmark(
+    name=BENCHMARK,
+    size=SOURCE.rows,
+    sources=(SOURCE,),
+    measure=_measure,
+    rescore=_existing,
+    references=_solutions,
+)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoif.errors import DataError, MissingExtraError
-from autoif.generation.base import Generator
+from autoif.generation.base import Generator, Sampling
 from autoif.records import EvaluationItem
 from evaluation import lm_tasks
-from evaluation.benchmark import Benchmark, Setup
+from evaluation.benchmark import Benchmark, Existing, Setup
 from evaluation.data import IFEVAL, read_jsonl
 from evaluation.responses import Question, ReplayGenerator, align, read_responses
 
@@ -54,6 +54,7 @@ def evaluate(
     model: str,
     limit: int | None = None,
     max_tokens: int = 1280,
+    temperature: float = 0.0,
     seed: int = 0,
     only: frozenset[str] | None = None,
     facts: dict[str, Any] | None = None,
@@ -64,8 +65,9 @@ def evaluate(
     number of unanswerable prompts, and whether only a part was run.
     """
     items = questions(path)
+    sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
     _, samples = lm_tasks.run_chosen(
-        generator, BENCHMARK, path, items, limit=limit, only=only, max_tokens=max_tokens, seed=seed, facts=facts
+        generator, BENCHMARK, path, items, limit=limit, only=only, sampling=sampling, seed=seed, facts=facts
     )
     if facts is not None:
         facts["unanswerable"] = sum(bool(sample.failure) for sample in samples)
@@ -86,7 +88,7 @@ def rescore(
     prompts = {question.id: question.prompt for question in asked}
     replay = ReplayGenerator({prompts[id]: response for id, response in alignment.responses.items()})
     if facts is not None:
-        facts["notes"] = alignment.notes()
+        facts.setdefault("notes", []).extend(alignment.notes())
     yield from evaluate(replay, path, model=model, only=frozenset(alignment.responses), facts=facts)
 
 
@@ -195,16 +197,22 @@ def _item(sample: lm_tasks.Sample, model: str) -> EvaluationItem:
 def _measure(setup: Setup) -> Iterator[EvaluationItem]:
     path = setup.path(IFEVAL)
     prepare(setup.data_dir)
-    settings = setup.settings
     yield from evaluate(
         setup.generator,
         path,
         model=setup.model,
-        limit=settings.limit,
-        max_tokens=settings.max_tokens,
+        limit=setup.settings.limit,
+        max_tokens=setup.settings.max_tokens,
+        temperature=setup.sampling().temperature,
         seed=setup.seed,
         facts=setup.facts,
     )
+
+
+def _existing(given: Existing) -> Iterator[EvaluationItem]:
+    path, responses = given.path(IFEVAL), given.need("responses")
+    prepare(given.data_dir)
+    yield from rescore(responses, path, model=given.label, partial=given.partial, facts=given.facts)
 
 
 DEFINITION = Benchmark(
@@ -212,5 +220,6 @@ DEFINITION = Benchmark(
     size=IFEVAL.rows,
     sources=(IFEVAL,),
     measure=_measure,
+    rescore=_existing,
     lacks=lambda data_dir: package_missing() or punkt_missing(data_dir),
 )

@@ -17,12 +17,22 @@ from autoif.errors import DataError
 from autoif.generation.base import Generator, Request, Sampling, user
 from autoif.records import EvaluationItem, Message
 from evaluation.answering import answer, text
+from evaluation.benchmark import Benchmark, Existing, Setup
 from evaluation.data import Source, read_jsonl
-from evaluation.judge import Judge, Verdict
+from evaluation.judge import Judge, Verdict, need_judge
 from evaluation.responses import Alignment, Given, Question, align, names
 
 BENCHMARK = "infobench"
-SOURCE = Source("InfoBench", "infobench/InfoBench.json", 500)
+SOURCE = Source(
+    "InfoBench",
+    "infobench/InfoBench.json",
+    500,
+    "kqsong/InFoBench",
+    "InfoBench.json",
+    "cef03a2830944bfb0d201107895ddd0e0e90bf0e",
+    "66a2ee8d70208a7a879a17f471ba0ffd097b698265ea4796be99a273fdcc6559",
+)
+_GREEDY = Sampling(max_tokens=1024)
 _PROMPT = Path(__file__).with_name("prompts") / "infobench.txt"
 _REMINDER = "Reply with one word, YES or NO."
 _SUBSETS = {"Easy_set": "easy", "Hard_set": "hard"}
@@ -53,10 +63,11 @@ def load(path: Path) -> list[Item]:
     return [_item(row, f"{path}:{line}") for line, row in read_jsonl(path, "id", "instruction", "decomposed_questions")]
 
 
-def generate(generator: Generator, items: Iterable[Item], max_tokens: int = 1024) -> Iterator[tuple[Item, str]]:
-    """Greedy answers in order."""
-    sampling = Sampling(max_tokens=max_tokens)
-    asked = answer(generator, items, lambda item: Request(messages=user(item.prompt), sampling=sampling))
+def generate(
+    generator: Generator, items: Iterable[Item], sampling: Sampling = _GREEDY, seed: int = 0
+) -> Iterator[tuple[Item, str]]:
+    """Answers in order."""
+    asked = answer(generator, items, lambda item: Request(messages=user(item.prompt), sampling=sampling, seed=seed))
     return ((item, text(reply)) for item, reply in asked)
 
 
@@ -121,11 +132,11 @@ def rescore(
         found[item.id] = _scored(item, row.get("output") or "", verdicts, model, judge)
     if missing := [id for id in by_id if id not in found]:
         raise DataError(f"{path} has no judgment of: {names(missing)}")
-    facts["notes"] = []
-    if absent:
-        facts["notes"] = [
+    notes = facts.setdefault("notes", [])
+    if absent and given:
+        notes.append(
             f"{absent} questions have no verdict and count as NO; the published script would print {yes / given:.4f}"
-        ]
+        )
     return [found[item.id] for item in items]
 
 
@@ -162,3 +173,45 @@ def _scored(item: Item, reply: str, verdicts: Sequence[bool | None], model: str,
         judge=judge,
         detail=" ".join("?" if verdict is None else "YES" if verdict else "NO" for verdict in verdicts),
     )
+
+
+def _measure(setup: Setup) -> Iterator[EvaluationItem]:
+    items = load(setup.path(SOURCE))
+    chosen = items[: setup.settings.limit]
+    setup.facts["sample"] = len(chosen) < len(items)
+    answered = list(generate(setup.generator, chosen, setup.sampling(), setup.seed))
+    yield from need_judge(setup.judging, BENCHMARK).run(
+        answered, lambda pairs, judge: score(pairs, judge, setup.model), setup.facts
+    )
+
+
+def _existing(given: Existing) -> Iterator[EvaluationItem]:
+    items = load(given.path(SOURCE))
+    if given.judgments is None and given.responses is not None and given.judging is not None:
+        alignment = read_answers(given.need("responses"), items).check(given.partial)
+        given.note(*alignment.notes())
+        answered = [(item, alignment.responses[item.id]) for item in items if item.id in alignment.responses]
+        yield from given.judging.run(answered, lambda pairs, judge: score(pairs, judge, given.label), given.facts)
+        return
+    path = given.need("judgments")
+    files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".jsonl")) if path.is_dir() else [path]
+    by_model = {file.stem.removesuffix("_DecomposeEval"): file for file in files}
+    if path.is_dir() and given.model is not None:
+        by_model = {name: file for name, file in by_model.items() if name == given.model}
+    if not by_model:
+        raise DataError(f"{path} holds no judgments{f' of {given.model}' if given.model else ''}")
+    name = {model: model if path.is_dir() else given.model or model for model in by_model}
+    yield from given.each(
+        by_model, lambda model: rescore(by_model[model], items, model=name[model], judge=given.judge, facts=given.facts)
+    )
+
+
+DEFINITION = Benchmark(
+    name=BENCHMARK,
+    size=SOURCE.rows,
+    sources=(SOURCE,),
+    measure=_measure,
+    rescore=_existing,
+    judged=True,
+    judge_needed=True,
+)

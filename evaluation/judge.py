@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, Generic, TypeVar
 
+from autoif.errors import ConfigError
 from autoif.generation.base import Generator, Request, Sampling
-from autoif.records import Message
+from autoif.records import EvaluationItem, Message
 from evaluation.answering import answer, text
 
 V = TypeVar("V")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,56 @@ class Judge:
             self._generator, conversations, lambda messages: Request(messages=messages, sampling=self._sampling)
         )
         return [Verdict(parse(text(reply)), text(reply), attempt) for _, reply in replies]
+
+
+@dataclass(slots=True)
+class Judging:
+    """Who judges, and a ``second`` judge that judges ``sample`` of the items again, to say how far both agree."""
+
+    judge: Judge
+    second: Judge | None = None
+    sample: int = 100
+
+    def run(
+        self,
+        answered: Sequence[T],
+        score: Callable[[Sequence[T], Judge], Iterable[EvaluationItem]],
+        facts: dict[str, Any],
+        seed: int = 0,
+    ) -> list[EvaluationItem]:
+        """Items of ``answered`` as the judge scores them; ``facts`` takes the counts, and the agreement."""
+        items = list(score(answered, self.judge))
+        facts.update(self.judge.facts())
+        if self.second is not None and answered:
+            chosen = Random(seed).sample(range(len(answered)), min(self.sample, len(answered)))
+            again = list(score([answered[place] for place in sorted(chosen)], self.second))
+            ours, theirs = verdicts(items), verdicts(again)
+            if any(ours.get(key) is not None and value is not None for key, value in theirs.items()):
+                found = agreement(ours, theirs)
+                facts["agreement"] = {
+                    "with": self.second.name,
+                    "n": found.n,
+                    "share": found.share,
+                    "kappa": found.kappa,
+                }
+        return items
+
+
+def need_judge(judging: Judging | None, benchmark: str) -> Judging:
+    """``judging`` itself. Raises :class:`ConfigError` with what to add where there is no judge."""
+    if judging is None:
+        raise ConfigError(f"{benchmark} needs a judge: add supervisor@evaluation.judge=openai (or any other engine)")
+    return judging
+
+
+def verdicts(items: Iterable[EvaluationItem]) -> dict[str, str | None]:
+    """Each verdict of judged items, by item and place; None for one that could not be read."""
+    return {
+        f"{item.id} {place}": None if verdict == "?" else verdict
+        for item in items
+        if item.judge and not item.detail.startswith("unparsable")
+        for place, verdict in enumerate(item.detail.split())
+    }
 
 
 @dataclass(frozen=True, slots=True)

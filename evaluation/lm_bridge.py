@@ -66,7 +66,8 @@ class GeneratorLM(LM):  # type: ignore[misc]
             max_tokens=int(settings.get("max_gen_toks", 512)),
             stop=tuple(settings.get("until") or ()),
         )
-        return Request(messages=_messages.decode(context), sampling=sampling, seed=self._seed)
+        # Greedy answers are the same under every seed: one call serves all of them.
+        return Request(messages=_messages.decode(context), sampling=sampling, seed=0 if greedy else self._seed)
 
     def _text(self, instance: Instance, answer: Any) -> str:
         if isinstance(answer, Failure):

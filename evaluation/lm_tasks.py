@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autoif.errors import MissingExtraError
-from autoif.generation.base import Generator
+from autoif.generation.base import Generator, Sampling
 from evaluation.responses import Question
 
 FOLDER = Path(__file__).with_name("tasks")
@@ -28,7 +28,7 @@ class Sample:
 
 
 def run(
-    generator: Generator, task: str, path: Path, chosen: Sequence[int], max_tokens: int, seed: int = 0
+    generator: Generator, task: str, path: Path, chosen: Sequence[int], sampling: Sampling, seed: int = 0
 ) -> list[Sample]:
     """Answer and score the documents at ``chosen`` places of ``path`` with the task file ``tasks/<task>.yaml``.
 
@@ -47,7 +47,7 @@ def run(
     with quiet():
         manager = TaskManager(include_path=str(FOLDER), include_defaults=False, metadata=source)
         tasks = manager.load([name])
-        tasks["tasks"][name].set_config("generation_kwargs", {"max_gen_toks": max_tokens}, update=True)
+        tasks["tasks"][name].set_config("generation_kwargs", _settings(sampling), update=True)
         results = evaluate(model, tasks, bootstrap_iters=0, apply_chat_template=True, log_samples=True)
     found = sorted(results["samples"][name], key=lambda sample: (sample["doc_id"], sample["filter"]))
     return [_sample(sample, model.failures) for sample in found]
@@ -61,7 +61,7 @@ def run_chosen(
     *,
     limit: int | None,
     only: frozenset[str] | None,
-    max_tokens: int,
+    sampling: Sampling,
     seed: int,
     facts: dict[str, Any] | None,
 ) -> tuple[list[int], list[Sample]]:
@@ -70,11 +70,19 @@ def run_chosen(
     Returns their places and the samples; ``facts`` takes lm-eval's version and whether only a part was run.
     """
     chosen = [index for index, item in enumerate(items[:limit]) if only is None or item.id in only]
-    samples = run(generator, task, path, chosen, max_tokens, seed)
+    samples = run(generator, task, path, chosen, sampling, seed)
     if facts is not None:
         facts["lm_eval"] = version("lm_eval")
         facts["sample"] = len(chosen) < len(items)
     return chosen, samples
+
+
+def _settings(sampling: Sampling) -> dict[str, Any]:
+    return {
+        "max_gen_toks": sampling.max_tokens,
+        "do_sample": sampling.temperature > 0,
+        "temperature": sampling.temperature,
+    }
 
 
 def package_missing(*more: str) -> str | None:

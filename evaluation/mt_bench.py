@@ -18,7 +18,7 @@ from autoif.errors import DataError
 from autoif.generation.base import Generator, Request, Sampling, user
 from autoif.records import EvaluationItem, Message
 from evaluation.answering import answer, text
-from evaluation.data import read_jsonl
+from evaluation.data import Source, locate, read_jsonl
 from evaluation.judge import Judge
 from evaluation.responses import Alignment, names
 
@@ -27,6 +27,35 @@ TURNS = 2
 REFERENCED = frozenset({"math", "reasoning", "coding"})
 TEMPERATURES = {"writing": 0.7, "roleplay": 0.7, "stem": 0.1, "humanities": 0.1}
 """By category; others are answered greedily."""
+_FASTCHAT = "fastchat/llm_judge/data of github.com/lm-sys/FastChat at 0e6d3e4beaab"
+_SPACE = ("lmsys/mt-bench", "data/mt_bench")
+QUESTIONS = Source(
+    "MT-Bench",
+    "mt_bench/question.jsonl",
+    80,
+    _SPACE[0],
+    f"{_SPACE[1]}/question.jsonl",
+    sha256="119565adbab82227089cefdb44c8d7e2cf04dc0a0ec233634c82e7d4e2a944f7",
+    origin=f"mt_bench/question.jsonl in {_FASTCHAT}",
+    space=True,
+)
+REFERENCES = Source(
+    "MT-Bench",
+    "mt_bench/reference_answer_gpt-4.jsonl",
+    30,
+    _SPACE[0],
+    f"{_SPACE[1]}/reference_answer/gpt-4.jsonl",
+    sha256="f957a5bc977badb66885ec970e6cd08527845780313f0995764260e5777b9b3f",
+    origin=f"mt_bench/reference_answer/gpt-4.jsonl in {_FASTCHAT}",
+    space=True,
+)
+JUDGE_PROMPTS = Source(
+    "MT-Bench",
+    "mt_bench/judge_prompts.jsonl",
+    8,
+    sha256="fd283293406d024f44c174b094ef48031d0687a4682fd3a56b29b138f80281b6",
+    origin=f"judge_prompts.jsonl in {_FASTCHAT}",
+)
 _RATING = (re.compile(r"\[\[(\d+\.?\d*)\]\]"), re.compile(r"\[(\d+\.?\d*)\]"))
 _REMINDER = 'End your reply with the rating alone, in this form: "Rating: [[5]]".'
 
@@ -61,24 +90,24 @@ class Grade:
     judgment: str = ""
 
 
-def load(data_dir: str | Path) -> list[Item]:
+def load(data_dir: str | Path | None) -> list[Item]:
     """The questions with their reference answers, from ``mt_bench/`` under ``data_dir``. Raises :class:`DataError`."""
-    folder = Path(data_dir) / "mt_bench"
+    answers, asked = _file(REFERENCES, data_dir), _file(QUESTIONS, data_dir)
     references = {}
-    for line, row in read_jsonl(_file(folder / "reference_answer_gpt-4.jsonl"), "question_id", "choices"):
-        references[str(row["question_id"])] = _turns(row, f"{folder}/reference_answer_gpt-4.jsonl:{line}")
+    for line, row in read_jsonl(answers, "question_id", "choices"):
+        references[str(row["question_id"])] = _turns(row, f"{answers}:{line}")
     items = []
-    for line, row in read_jsonl(_file(folder / "question.jsonl"), "question_id", "category", "turns"):
+    for line, row in read_jsonl(asked, "question_id", "category", "turns"):
         id, category = str(row["question_id"]), row["category"]
         if category in REFERENCED and len(references.get(id, ())) != TURNS:
-            raise DataError(f"{folder}/question.jsonl:{line}: question {id} ({category}) has no reference answer")
+            raise DataError(f"{asked}:{line}: question {id} ({category}) has no reference answer")
         items.append(Item(id, category, tuple(row["turns"]), references.get(id, ()) if category in REFERENCED else ()))
     return items
 
 
-def load_prompts(data_dir: str | Path) -> dict[tuple[bool, int], JudgePrompt]:
+def load_prompts(data_dir: str | Path | None) -> dict[tuple[bool, int], JudgePrompt]:
     """The single-answer judge prompts by (with reference, turn)."""
-    path = _file(Path(data_dir) / "mt_bench" / "judge_prompts.jsonl")
+    path = _file(JUDGE_PROMPTS, data_dir)
     named = {row["name"]: row for _, row in read_jsonl(path, "name", "system_prompt", "prompt_template")}
     wanted = {
         (False, 1): "single-v1",
@@ -92,18 +121,25 @@ def load_prompts(data_dir: str | Path) -> dict[tuple[bool, int], JudgePrompt]:
 
 
 def generate(
-    generator: Generator, items: Sequence[Item], max_tokens: int = 1024, seed: int = 0
+    generator: Generator,
+    items: Sequence[Item],
+    max_tokens: int = 1024,
+    seed: int = 0,
+    temperature: float | None = None,
 ) -> list[tuple[Item, tuple[str, ...]]]:
-    """Both turns of every question: all first turns, then all second turns in the light of the first answers."""
+    """Both turns of every question: all first turns, then all second turns in the light of the first answers.
+
+    ``temperature``: in place of the category's.
+    """
     talks: list[tuple[Message, ...]] = [() for _ in items]
     replies: list[tuple[str, ...]] = [() for _ in items]
     for turn in range(TURNS):
         talks = [(*talk, *user(item.turns[turn])) for talk, item in zip(talks, items, strict=True)]
 
         def request(index: int, talks: list[tuple[Message, ...]] = talks) -> Request:
-            temperature = TEMPERATURES.get(items[index].category, 0.0)
-            sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
-            return Request(messages=talks[index], sampling=sampling, seed=seed)
+            own = TEMPERATURES.get(items[index].category, 0.0)
+            sampling = Sampling(temperature=own if temperature is None else temperature, max_tokens=max_tokens)
+            return Request(messages=talks[index], sampling=sampling, seed=seed if sampling.temperature else 0)
 
         said = [text(reply) for _, reply in answer(generator, range(len(items)), request)]
         talks = [(*talk, Message(role="assistant", content=reply)) for talk, reply in zip(talks, said, strict=True)]
@@ -244,7 +280,5 @@ def _turns(row: dict[str, Any], where: str) -> tuple[str, ...]:
         raise DataError(f"{where}: has no choices[0].turns") from None
 
 
-def _file(path: Path) -> Path:
-    if not path.is_file():
-        raise DataError(f"MT-Bench: {path} is missing: put the benchmark's file there")
-    return path
+def _file(source: Source, data_dir: str | Path | None) -> Path:
+    return locate(source, None if data_dir is None else str(data_dir))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
+from typing import Any
 
 from autoif.errors import DataError, RecordingMissError
 from autoif.generation.base import Answer, Completion, Request
@@ -78,14 +79,26 @@ class Alignment:
 
 
 def read_responses(path: Path) -> list[Given]:
-    """Rows ``{"prompt": …, "response": …}`` and/or ``{"key": …, "response": …}``; a null response is an empty one.
+    """Rows with a ``response`` and the ``prompt`` and/or ``key`` that it answers; a null response is an empty one.
 
-    Raises :class:`DataError` for a missing, empty or malformed file.
+    Items of this project and logged samples of lm-eval are read as well. Raises :class:`DataError` for a missing,
+    empty or malformed file.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist: evaluation.responses takes a JSONL file of prompts and responses")
     given = []
-    for line, row in read_jsonl(path, "response"):
+    logged: str | None = None
+    for line, row in read_jsonl(path):
+        if "resps" in row:
+            # lm-eval logs a sample once for each filter; the answer is the same.
+            logged = logged if logged is not None else str(row.get("filter"))
+            if str(row.get("filter")) != logged:
+                continue
+            row = _logged(row, f"{path}:{line}")
+        elif "benchmark" in row and "id" in row:
+            row = {"key": row["id"], **row}
+        if "response" not in row:
+            raise DataError(f"{path}:{line}: has no response")
         response, key, prompt = row["response"], row.get("key"), row.get("prompt")
         if not isinstance(response, str | None) or not isinstance(prompt, str | None):
             raise DataError(f"{path}:{line}: prompt and response must be texts")
@@ -95,6 +108,17 @@ def read_responses(path: Path) -> list[Given]:
     if not given:
         raise DataError(f"{path} holds no responses")
     return given
+
+
+def _logged(row: dict[str, Any], where: str) -> dict[str, Any]:
+    """A sample that lm-eval logged, as a row of ours."""
+    document = row.get("doc") or {}
+    try:
+        response = row["resps"][0][0]
+    except (IndexError, TypeError):
+        raise DataError(f"{where}: holds no response") from None
+    prompt = document.get("prompt", document.get("question"))
+    return {"key": document.get("key"), "prompt": prompt, "response": response}
 
 
 def align(questions: Sequence[Question], given: Iterable[Given], source: str) -> Alignment:

@@ -5,16 +5,21 @@ Importing this module loads neither torch nor lm-eval.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from autoif.config import NOT_IDENTITY, BenchmarkConfig, EvaluationConfig
+from autoif.execution import ExecutionConfig
 from autoif.generation.base import Generator
 from autoif.records import Comparison, EvaluationItem, Prompt, Result
 from autoif.stage import Context, Rows
 from evaluation import heldout, registry
 from evaluation.benchmark import Setup
+from evaluation.judge import Judge, Judging
 
 
 @dataclass(kw_only=True, slots=True)
@@ -31,14 +36,21 @@ class AnswerHeldout:
 @dataclass(kw_only=True, slots=True)
 class AnswerBenchmark:
     """``section``: which benchmark, as in the configuration. ``model``, ``base``: as in :class:`AnswerHeldout`.
-    ``data``: what the benchmark's files hold, from :meth:`evaluation.benchmark.Benchmark.content`."""
+    ``seed``: of drawn answers; 0 for greedy ones. ``temperature``: in place of the benchmark's own. ``judged``: whether
+    the run's judge judges. ``agreement_sample``: items that the second judge judges again. ``data``: what the
+    benchmark's files hold, from :meth:`evaluation.benchmark.Benchmark.content`."""
 
     section: str
     settings: BenchmarkConfig
     model: str = "base"
     base: str = "base"
+    seed: int = 0
+    temperature: float | None = None
+    judged: bool = False
+    agreement_sample: int = 0
     data: dict[str, str] = field(default_factory=dict)
     data_dir: str | None = field(default=None, metadata=NOT_IDENTITY)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig, metadata=NOT_IDENTITY)
 
 
 def heldout_config(config: EvaluationConfig, model: str, base: str, threshold: float = 0.5) -> AnswerHeldout:
@@ -46,16 +58,40 @@ def heldout_config(config: EvaluationConfig, model: str, base: str, threshold: f
     return AnswerHeldout(model=model, base=base, max_tokens=config.heldout.max_tokens, threshold=threshold)
 
 
-def benchmark_config(config: EvaluationConfig, section: str, model: str, base: str) -> AnswerBenchmark:
-    """The stage's config for one benchmark and model of a run; reads files for their hashes where they are local."""
+def benchmark_config(
+    config: EvaluationConfig,
+    section: str,
+    model: str,
+    base: str,
+    seed: int = 0,
+    execution: ExecutionConfig | None = None,
+) -> AnswerBenchmark:
+    """The stage's config for one benchmark and model of a run; reads files for their hashes where they are local.
+
+    ``seed``: 0 unless answers are drawn at random (:func:`seeds`).
+    """
+    definition = registry.benchmark(section)
+    judged = definition.judged and config.judge is not None
     return AnswerBenchmark(
         section=section,
         settings=registry.chosen(config)[section],
         model=model,
         base=base,
-        data=registry.benchmark(section).content(config.data_dir),
+        seed=seed,
+        temperature=config.temperature,
+        judged=judged,
+        agreement_sample=config.agreement_sample if judged and config.second_judge is not None else 0,
+        data=definition.content(config.data_dir),
         data_dir=config.data_dir,
+        execution=execution or ExecutionConfig(),
     )
+
+
+def seeds(config: EvaluationConfig, section: str, seed: int) -> list[int]:
+    """The seeds with which a benchmark is measured: ``config.seeds`` of them from ``seed`` on, or 0 alone where answers
+    are greedy, since these are the same under every seed."""
+    drawn = registry.benchmark(section).sampled if config.temperature is None else config.temperature > 0
+    return list(range(seed, seed + config.seeds)) if drawn else [0]
 
 
 def available(config: EvaluationConfig) -> dict[str, str | None]:
@@ -65,7 +101,10 @@ def available(config: EvaluationConfig) -> dict[str, str | None]:
     """
     reasons: dict[str, str | None] = {heldout.BENCHMARK: None} if config.heldout.limit else {}
     for section in registry.chosen(config):
-        reasons[section] = registry.benchmark(section).missing(config.data_dir) if config.only_with_data else None
+        definition = registry.benchmark(section)
+        reasons[section] = definition.missing(config.data_dir) if config.only_with_data else None
+        if config.only_with_data and reasons[section] is None and definition.judge_needed and config.judge is None:
+            reasons[section] = "there is no judge (add supervisor@evaluation.judge=openai, or any other engine)"
     return reasons
 
 
@@ -91,25 +130,47 @@ def answer_benchmark(context: Context, *model: Rows[Any]) -> Iterator[Evaluation
         settings=config.settings,
         model=config.model,
         data_dir=config.data_dir,
-        seed=context.seed,
+        seed=config.seed,
+        temperature=config.temperature,
+        execution=config.execution,
+        judging=judging(context, config.agreement_sample) if config.judged else None,
         facts=context.facts,
     )
     try:
-        yield from registry.benchmark(config.section).measure(setup)
+        for item in registry.benchmark(config.section).measure(setup):
+            yield msgspec.structs.replace(item, seed=config.seed) if config.seed else item
     finally:
         generator.close()
 
 
+def judging(context: Context, sample: int) -> Judging:
+    """The run's judge, with the second one where ``sample`` items are judged again; the day goes into the facts."""
+    context.facts["judged_on"] = datetime.datetime.now(datetime.UTC).date().isoformat()
+    second = Judge(context.engines.second_judge) if sample else None
+    return Judging(Judge(context.engines.judge), second, sample)
+
+
 def summarise(context: Context, *items: Rows[EvaluationItem]) -> Iterator[Result]:
-    """One result with its 95% interval for each benchmark, metric and model, in the order of ``items``."""
+    """One result with its 95% interval for each benchmark, metric and model, in the order of ``items``; over several
+    seeds their mean and standard deviation. Judged results carry the judge and the day of judging."""
     from evaluation import summary
 
-    sampled = []
+    sampled: set[tuple[str, str]] = set()
+    judged: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for rows in items:
         manifest = rows.entry.manifest()
-        if manifest is not None and manifest.facts.get("sample"):
-            sampled += sorted({(item.benchmark, item.model) for item in rows})
-    yield from summary.results(summary.collect(item for rows in items for item in rows), sampled, context.seed)
+        facts = manifest.facts if manifest else {}
+        for pair in sorted({(item.benchmark, item.model) for item in rows}):
+            if facts.get("sample"):
+                sampled.add(pair)
+            if "judged_on" in facts:
+                judged.setdefault(pair, []).append(facts)
+    every = [item for rows in items for item in rows]
+    for result in summary.aggregate(every, sorted(sampled), context.seed):
+        facts_of = judged.get((result.benchmark, result.model), [])
+        yield summary.dated(result, [facts["judged_on"] for facts in facts_of])
+    for (benchmark, model), found in judged.items():
+        yield from summary.agreements(benchmark, model, found)
 
 
 def compare(context: Context, *items: Rows[EvaluationItem]) -> Iterator[Comparison]:

@@ -99,7 +99,6 @@ class RunConfig:
     name: str = "demo"
     seed: int = 0
     launch: Launch = Launch.none
-    runs: list[str] = field(default_factory=list)
     task: TaskConfig = field(default_factory=TaskConfig)
     experiment: ExperimentConfig = field(default_factory=ExperimentConfig)
     setting: SettingConfig = field(default_factory=SettingConfig)
@@ -114,3 +113,4 @@ class RunConfig:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
+    runs: list[str] = field(default_factory=list)

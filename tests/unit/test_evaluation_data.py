@@ -15,7 +15,7 @@ def test_a_local_file_wins_and_its_content_is_its_identity(tmp_path):
     assert locate(IFEVAL, str(tmp_path)) == path
     assert missing(IFEVAL, str(tmp_path)) is None
     assert len(content(IFEVAL, str(tmp_path))) == 64
-    assert content(IFEVAL, None) == "hub:google/IFEval/ifeval_input_data.jsonl@main"
+    assert content(IFEVAL, None) == "hub:google/IFEval/ifeval_input_data.jsonl@966cd89545d6b6acfd7638bc708b98261ca58e84"
 
 
 def test_without_a_network_the_line_says_which_file_to_put_where(monkeypatch):
