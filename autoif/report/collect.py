@@ -7,6 +7,7 @@ keep their scores only).
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -77,7 +78,8 @@ class Training:
 class Pairing:
     """Base and trained on the same items of a benchmark, by whether ``metric`` was fully met.
 
-    ``counts``: (base, trained) → items. ``shown``: base and trained item of each chosen prompt.
+    ``counts``: (base, trained) → items. ``shown``: base and trained item of each chosen prompt; ``drawn``: of as many
+    drawn at random, the same every time.
     """
 
     benchmark: str
@@ -85,6 +87,7 @@ class Pairing:
     models: tuple[str, str]
     counts: dict[tuple[bool, bool], int]
     shown: list[tuple[EvaluationItem, EvaluationItem]]
+    drawn: list[tuple[EvaluationItem, EvaluationItem]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -209,7 +212,9 @@ def _pairings(entries: Sequence[Entry], report: Report) -> Iterator[Pairing]:
             if key in by_model[trained]:
                 moves.setdefault((before >= 1, by_model[trained][key][1] >= 1), []).append(key)
         chosen = _chosen(moves)
-        found: dict[str, dict[str, EvaluationItem]] = {key: {} for key in chosen}
+        both = sorted(key for keys in moves.values() for key in keys)
+        drawn = random.Random(f"{benchmark}:{len(both)}").sample(both, min(SIDE_BY_SIDE, len(both)))
+        found: dict[str, dict[str, EvaluationItem]] = {key: {} for key in (*chosen, *drawn)}
         for item in _items(entries):
             if item.benchmark == benchmark and item.id in found:
                 found[item.id][item.model] = item
@@ -219,6 +224,7 @@ def _pairings(entries: Sequence[Entry], report: Report) -> Iterator[Pairing]:
             models=(base, trained),
             counts={move: len(keys) for move, keys in moves.items()},
             shown=[(found[key][base], found[key][trained]) for key in chosen],
+            drawn=[(found[key][base], found[key][trained]) for key in drawn],
         )
 
 

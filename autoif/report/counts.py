@@ -12,6 +12,9 @@ from autoif.records import Contamination
 from autoif.stage import Stage
 from autoif.store import Entry, Store
 
+SFT_DATA = ("sft_dataset", "conversations")
+"""Stages whose rows SFT learns from: what synthesis made, or ShareGPT's conversations."""
+
 
 class _Response(msgspec.Struct):
     score: float | None = None
@@ -48,7 +51,7 @@ class Counts:
 
     def sft(self) -> float | None:
         """SFT samples."""
-        return self._kept("sft_dataset")
+        return next((kept for kept in map(self._kept, SFT_DATA) if kept is not None), None)
 
     def pairs(self) -> float | None:
         """Preference pairs, of all rounds."""
@@ -63,11 +66,11 @@ class Counts:
         return 100 * good / len(scores) if scores else None
 
     def _contamination(self, benchmark: str, count: Callable[[Contamination], float | None]) -> float | None:
-        """A count of the SFT samples against ``benchmark``."""
+        """A count of what SFT learns from against ``benchmark``."""
         for entry in self._entries.get("contamination", []):
             if entry.done:
                 for row in entry.records(Contamination):
-                    if row.benchmark == benchmark and row.data == "sft_dataset":
+                    if row.benchmark == benchmark and row.data in SFT_DATA:
                         return count(row)
         return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from autoif.records import EvaluationItem
 from autoif.report.collect import Pairing, Report, StageView
 from autoif.report.page import details, labelled, section, tag, text_block
@@ -14,7 +16,7 @@ def answers(report: Report) -> str:
     return section(
         "answers",
         "Answers side by side",
-        "Base and trained model on prompts neither was trained on; gains and losses first, evenly chosen.",
+        "Base and trained model on prompts neither was trained on: where they differ, and drawn at random.",
         *(_pairing(pairing) for pairing in report.pairings),
     )
 
@@ -32,14 +34,22 @@ def _pairing(pairing: Pairing) -> str:
     moves = [(tone, label, pairing.counts.get(move, 0)) for move, tone, label in MOVES]
     bar = "".join(f'<i class="{tone}" style="flex:{n}" title="{label}: {n}"></i>' for tone, label, n in moves if n)
     legend = "".join(f'<span><i class="key {tone}"></i>{label} {count(n)}</span>' for tone, label, n in moves)
-    cards = "".join(_side_by_side(pairing, base, trained) for base, trained in pairing.shown)
     heading = f"{benchmark_name(pairing.benchmark)}: {metric_name(pairing.metric)}, {count(total)} prompts"
     net = signed(pairing.counts.get((False, True), 0) - pairing.counts.get((True, False), 0), 0)
     return (
         f'<h3>{escape(heading)}</h3><div class="moves">{bar}</div>'
         f'<p class="legend">{legend}<span>net {net}</span></p>'
-        + details(f"{len(pairing.shown)} prompts with both answers", cards, open_=pairing.benchmark == "heldout")
+        + details(
+            f"{len(pairing.shown)} prompts, gains and losses first",
+            _cards(pairing, pairing.shown),
+            open_=pairing.benchmark == "heldout",
+        )
+        + details(f"{len(pairing.drawn)} prompts drawn at random", _cards(pairing, pairing.drawn))
     )
+
+
+def _cards(pairing: Pairing, both: Sequence[tuple[EvaluationItem, EvaluationItem]]) -> str:
+    return "".join(_side_by_side(pairing, base, trained) for base, trained in both)
 
 
 def _side_by_side(pairing: Pairing, base: EvaluationItem, trained: EvaluationItem) -> str:
@@ -55,7 +65,10 @@ def _side_by_side(pairing: Pairing, base: EvaluationItem, trained: EvaluationIte
 def samples(report: Report) -> str:
     blocks = [_stage_samples(stage) for stage in report.stages if stage.samples.kept or stage.samples.rejected]
     return section(
-        "samples", "Samples", "Kept and dropped records of every stage, evenly chosen, the same every time.", *blocks
+        "samples",
+        "Samples",
+        "Kept and dropped records of every stage, evenly chosen, the same every time. All of them: task=inspect.",
+        *blocks,
     )
 
 

@@ -10,7 +10,7 @@ from autoif.report.page import table as page_table
 from autoif.report.page import tag
 from autoif.report.paper import Column
 from autoif.report.table_data import Cell, Row, Table
-from autoif.report.table_text import columns, legend, shifted, shown, unmeasured
+from autoif.report.table_text import columns, first, legend, shifted, shown, unmeasured
 from autoif.report.text import escape
 from autoif.report.two_axes import Mark, TwoAxes, two_axes
 
@@ -32,7 +32,7 @@ def table_html(table: Table, place: str = "") -> str:
             group = row.group
             rows.append([f'<b class="group">{escape(group)}</b>', *([""] * len(shown_columns))])
         rows.append([_name(row, place), *(_cell(c, table.cell(row, c)) for c in shown_columns)])
-    head = ["", *(column.label for column in shown_columns)]
+    head = [first(table), *(column.label for column in shown_columns)]
     left = ", ".join(column.label for column in unmeasured(table))
     notes = [f"{row.label}: {row.note}" for row in table.rows if row.note]
     notes += [f"Not measured: {left}."] if left else []

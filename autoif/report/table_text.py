@@ -65,7 +65,9 @@ def papers(column: Column, cell: Cell) -> str:
 
 def legend(table: Table) -> str:
     """How to read the cells, in one sentence each."""
-    said = ["In brackets: the difference to the row's own base."]
+    said = []
+    if any(cell.shift or cell.paper_shift is not None for row in table.rows for cell in row.cells):
+        said.append("In brackets: the difference to the row's own base.")
     if len(table.seeds) > 1:
         said.append(f"Ours: mean ± standard deviation over {len(table.seeds)} seeds.")
     if table.scale:
@@ -90,10 +92,15 @@ def columns(table: Table) -> tuple[Column, ...]:
     return table.measured or table.columns
 
 
+def first(table: Table) -> str:
+    """Heading of the rows: what a figure's x is, nothing where rows speak for themselves."""
+    return table.figure.x if table.figure else ""
+
+
 def to_markdown(table: Table) -> str:
     """Two lines a row, ours above the paper's, then what is missing and how to make it."""
     shown_columns = columns(table)
-    head = ["", "", *(markdown(column.label) for column in shown_columns)]
+    head = [first(table), "", *(markdown(column.label) for column in shown_columns)]
     lines = [f"# {markdown(table.title)}", ""]
     lines += [markdown(text, 600) + "\n" for text in (table.about, legend(table)) if text]
     lines += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
