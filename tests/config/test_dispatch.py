@@ -90,7 +90,7 @@ def test_every_stage_is_reported_to_the_tracker_and_it_is_closed(
             assert entry.fingerprint == manifest.fingerprint
             logged.append(stage.title)
 
-        def close(self) -> None:
+        def close(self, exit_code: int = 0) -> None:
             logged.append("closed")
 
     monkeypatch.setattr(tracking, "tracker", lambda *_: Recorder())
