@@ -4,6 +4,7 @@ const RUN = JSON.parse(document.getElementById("run").textContent);
 const SHOWN = 50;
 const HELD = 60; // pages of rows in memory
 const CHOICES = 3000; // instructions that the field offers
+const KEY = 300; // characters by which an instruction is known
 
 const app = {
   stage: null, index: null, at: 0, hits: [], open: new Set(), pages: new Map(), search: 0, traced: null,
@@ -119,6 +120,10 @@ function rail() {
   }));
 }
 
+// Evaluation items are all kept; what tells them apart is whether they were met.
+const label = (state) => words(/ met$/.test(state) ? state.replace("kept: ", "") : state);
+const tone = (state, kept) => (kept && !/ not met$/.test(state) ? "ok" : "no");
+
 function chips() {
   const counts = new Map(app.stage.states.map(([state, number]) => [state, number]));
   if (app.filter.instruction) {
@@ -135,7 +140,7 @@ function chips() {
   }, label, " ", h("b", {}, count(number)));
   const all = [...counts.values()].reduce((a, b) => a + b, 0);
   byId("chips").replaceChildren(chip("", "all", all, ""), ...app.stage.states.filter(([state]) => counts.get(state))
-    .sort((a, b) => b[2] - a[2] || b[1] - a[1]).map(([state, , kept]) => chip(state, words(state), counts.get(state), kept ? "ok" : "no")));
+    .sort((a, b) => b[2] - a[2] || b[1] - a[1]).map(([state, , kept]) => chip(state, label(state), counts.get(state), tone(state, kept))));
 }
 
 function title(number) {
@@ -148,8 +153,8 @@ function title(number) {
 function card(number) {
   const state = app.index.states[app.index.state[number]], kept = number < app.stage.kept;
   const body = h("div", { class: "body" });
-  const node = h("details", { class: `row ${kept ? "" : "dropped"}`, id: `row-${number}` },
-    h("summary", {}, h("span", { class: "number" }, count(number + 1)), tag(words(state), kept ? "ok" : "no"), title(number)), body);
+  const node = h("details", { class: `row ${tone(state, kept) === "ok" ? "" : "dropped"}`, id: `row-${number}` },
+    h("summary", {}, h("span", { class: "number" }, count(number + 1)), tag(label(state), tone(state, kept)), title(number)), body);
   node.addEventListener("toggle", async () => {
     app.open[node.open ? "add" : "delete"](number);
     if (!node.open || body.childNodes.length) return;
@@ -214,7 +219,7 @@ function go() {
 }
 
 function follow(text) {
-  app.filter = { state: "", text: "", instruction: text.slice(0, 300) };
+  app.filter = { state: "", text: "", instruction: [...text].slice(0, KEY).join("") };
   app.at = 0;
   go();
 }

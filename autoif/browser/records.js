@@ -156,12 +156,12 @@ function group(row) {
     answer.advantage > 0 ? "ok" : "no", tag(`advantage ${answer.advantage.toFixed(2)}`)))];
 }
 
-function evaluated(row) {
-  const scores = Object.entries(row.scores).map(([name, value]) => tag(`${words(name)} ${+value.toFixed(3)}`,
-    value >= 1 ? "ok" : value <= 0 ? "no" : ""));
+function evaluated(row, app) {
+  const scores = Object.entries(row.scores).map(([name, value]) => [tag(`${words(name)} ${+value.toFixed(3)}`,
+    value >= 1 ? "ok" : value <= 0 ? "no" : ""), " "]);
   const parts = Object.entries(row.parts || {}).filter(([, values]) => values.length > 1).map(([name, values]) =>
-    field(words(name), values.map((value, i) => tag(`${(row.labels || [])[i] || i + 1} ${value}`, value >= 1 ? "ok" : "no"))));
-  return [field("prompt", block(row.prompt)), h("p", { class: "field" }, `answer of ${row.model} `, scores), block(row.response),
+    field(words(name), values.map((value, i) => [tag(`${(row.labels || [])[i] || i + 1} ${value}`, value >= 1 ? "ok" : "no"), " "])));
+  return [app.instruction(row.prompt), h("p", { class: "field" }, `answer of ${row.model} `, scores), block(row.response),
     parts, row.judge ? tag(`judge ${row.judge}`) : "", row.detail ? field("detail", block(row.detail)) : ""];
 }
 
@@ -170,7 +170,7 @@ function record(row, app, matrix) {
   if (row == null || typeof row !== "object") return [block(JSON.stringify(row), "code")];
   if ("functions" in row && "cases" in row && row.instruction) return verifier(row, app, matrix);
   if ("responses" in row && row.prompt) return answers(row, app);
-  if ("scores" in row && "response" in row) return evaluated(row);
+  if ("scores" in row && "response" in row) return evaluated(row, app);
   if ("chosen" in row && Array.isArray(row.prompt)) return pair(row);
   if ("answers" in row && Array.isArray(row.prompt)) return group(row);
   if (Array.isArray(row.messages)) {

@@ -119,6 +119,9 @@ def _told(about: _Inside) -> tuple[str, str]:
         text = text or " ".join(turn.content for turn in prompt)
     elif prompt:
         text = text or prompt
+    if about.scores and isinstance(prompt, str):
+        # What several models were asked is followed through the run like an instruction.
+        instruction, text = prompt, about.response
     text = text or " ".join(turn.content for turn in about.messages) or about.response
     if about.origin:
         instruction = instruction or about.text

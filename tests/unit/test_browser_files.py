@@ -154,8 +154,16 @@ def test_kept_rows_say_what_kind_they_are(state: str, tmp_path: Path) -> None:
     path.write_bytes(encode(ROWS[state]) + b"\n")
     (row,) = kept_rows(path)
     assert (row.state, row.kept) == (state, True)
-    assert row.instruction == ("In verse." if state in ("kept", "kept: seed") else "")
-    assert row.text == ("In verse." if state == "kept: seed" else "Why?")
+    asked = {
+        "kept": "In verse.",
+        "kept: seed": "In verse.",
+        "kept: followed met": "Why?",
+        "kept: followed not met": "Why?",
+    }
+    assert row.instruction == asked.get(state, "")
+    assert row.text == {"kept: seed": "In verse.", "kept: followed met": "a", "kept: followed not met": "a"}.get(
+        state, "Why?"
+    )
 
 
 def test_dropped_rows_are_known_by_their_reason_and_their_evidence(tmp_path: Path) -> None:
