@@ -61,12 +61,20 @@ def compose(verifier: Verifier, query: Query, order: PromptOrder) -> Prompt:
         query=query.text,
         text=text,
         functions=verifier.functions,
+        constraints=verifier.instruction.constraints,
     )
 
 
 def join(instruction: str, query: str, order: PromptOrder) -> str:
     """Instruction and query as one prompt."""
+    if order is PromptOrder.sentences:
+        ended = query if "?" in query or "." in query else f"{query}."
+        return render("prompt_sentences", instruction=_capital(f"{instruction.rstrip('.')}."), query=_capital(ended))
     return render(f"prompt_{order.value}", instruction=sentence_end(instruction), query=query)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def sentence_end(text: str) -> str:

@@ -3,42 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from msgspec.structs import replace
 
 from autoif.config import BackTranslateConfig
 from autoif.generation import Completion, Request, Sampling
-from autoif.generation.base import user
-from autoif.records import Reject, Verifier
+from autoif.generation.base import Answer, user
+from autoif.records import Function, Reject, Verifier
 from autoif.stage import Context, Estimate
 from autoif.synthesis import parsing
 from autoif.synthesis.prompts import render
 
 
 def back_translate(context: Context, verifiers: Sequence[Verifier]) -> Iterator[Verifier | Reject]:
-    """Give every function its ``back_translation``; a function whose reply is empty is dropped."""
+    """Give every function its ``back_translation``; a function whose reply is empty is dropped.
+
+    With ``functions`` set, those behind the first so many stay as they are. ``together`` asks for an instruction's
+    functions in one call; a reply that is no list drops the instruction, functions that it leaves out stay unjudged.
+    """
     config: BackTranslateConfig = context.config
     sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
     requests = (
-        Request(messages=user(render("back_translate", code=function.code)), sampling=sampling, seed=context.seed)
+        Request(messages=user(text), sampling=sampling, seed=context.seed)
         for verifier in verifiers
-        for function in verifier.functions
+        for text in _prompts(verifier.functions[: config.functions], config.together)
     )
     answers = context.engines.supervisor.generate(requests)
     for verifier in verifiers:
-        kept = []
-        for function in verifier.functions:
-            answer = next(answers)
-            text = parsing.sentence(answer.text) if isinstance(answer, Completion) else ""
-            if text:
-                kept.append(replace(function, back_translation=text))
-            else:
-                detail = "" if isinstance(answer, Completion) else answer.reason
-                yield Reject(replace(verifier, functions=(function,), cases=()), "no_back_translation", detail)
-        narrowed = replace(verifier, functions=tuple(kept))
-        yield narrowed if kept else Reject(narrowed, "no_function_left")
+        asked = verifier.functions[: config.functions]
+        if config.together:
+            yield _read_list(verifier, asked, next(answers)) if asked else verifier
+        else:
+            yield from _read_each(verifier, asked, list(islice(answers, len(asked))))
 
 
-def estimate(functions: int, verifiers: int) -> Estimate:
-    """One call a function."""
-    return Estimate(records=verifiers, model_calls=verifiers * functions)
+def _prompts(functions: Sequence[Function], together: bool) -> Iterator[str]:
+    if not together:
+        yield from (render("back_translate", code=function.code) for function in functions)
+    elif functions:
+        blocks = "\n\n".join(f"```python\n{function.code}\n```" for function in functions)
+        yield render("back_translate_together", functions=blocks, count=len(functions))
+
+
+def _read_each(verifier: Verifier, asked: Sequence[Function], answers: Sequence[Answer]) -> Iterator[Verifier | Reject]:
+    kept = []
+    for function, answer in zip(asked, answers, strict=True):
+        text = parsing.sentence(answer.text) if isinstance(answer, Completion) else ""
+        if text:
+            kept.append(replace(function, back_translation=text))
+        else:
+            detail = "" if isinstance(answer, Completion) else answer.reason
+            yield Reject(replace(verifier, functions=(function,), cases=()), "no_back_translation", detail)
+    narrowed = replace(verifier, functions=(*kept, *verifier.functions[len(asked) :]))
+    yield narrowed if narrowed.functions else Reject(narrowed, "no_function_left")
+
+
+def _read_list(verifier: Verifier, asked: Sequence[Function], answer: Answer) -> Verifier | Reject:
+    texts = parsing.string_list(answer.text) if isinstance(answer, Completion) else None
+    if texts is None:
+        detail = answer.text if isinstance(answer, Completion) else answer.reason
+        return Reject(verifier, "back_translation_unreadable", detail)
+    read = [replace(function, back_translation=text or None) for function, text in zip(asked, texts, strict=False)]
+    return replace(verifier, functions=(*read, *verifier.functions[len(read) :]))
+
+
+def estimate(config: BackTranslateConfig, functions: int, verifiers: int) -> Estimate:
+    """One call a function that is read back, or one an instruction."""
+    asked = functions if config.functions is None else min(functions, config.functions)
+    return Estimate(records=verifiers, model_calls=verifiers * (1 if config.together else asked))

@@ -7,15 +7,18 @@ is one that the audit saw answer differently in a process of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from autoif.config import CrossVerifyConfig
+from autoif.config import Bound, CaseScope, Contradiction, CrossVerifyConfig
 from autoif.execution import JobResult, Outcome
 from autoif.records import Case, Function, Reject, Verifier
 from autoif.stage import Context, Estimate
-from autoif.synthesis.evidence import agrees, matrices
+from autoif.synthesis.evidence import agrees, matrices, passes
+
+Rated = tuple[Function, tuple[bool, ...]]
+"""A function, and for each case whether it is right about it."""
 
 
 def cross_verify(context: Context, verifiers: Sequence[Verifier]) -> Iterator[Verifier | Reject]:
@@ -35,40 +38,65 @@ def inputs(verifier: Verifier) -> list[str]:
 
 def narrow(verifier: Verifier, matrix: Sequence[JobResult], config: CrossVerifyConfig) -> Iterator[Verifier | Reject]:
     """The vote on one instruction. ``matrix``: one result a function, each with one outcome a case."""
-    rows: list[tuple[Function, tuple[bool, ...]]] = []
+    rows: list[Rated] = []
     for function, result in zip(verifier.functions, matrix, strict=True):
-        if result.outcomes and all(outcome is Outcome.LOAD_ERROR for outcome in result.outcomes):
-            yield Reject(_part(verifier, functions=(function,)), "function_does_not_load", result.details.get(0, ""))
-        elif not result.trusted:
+        if reason := _unusable(result):
             evidence = "; ".join(result.details.values())
-            yield Reject(_part(verifier, functions=(function,)), "function_untrustworthy", evidence)
+            yield Reject(_part(verifier, functions=(function,)), reason, evidence)
         else:
             pairs = zip(result.outcomes, verifier.cases, strict=True)
             rows.append((function, tuple(agrees(outcome, case.expected) for outcome, case in pairs)))
-    cases, functions = [], []
-    for i, case in enumerate(verifier.cases):
-        rated_case = replace(case, accuracy=share([right[i] for _, right in rows]))
-        if _passes(rated_case.accuracy, config.case_threshold):
-            cases.append(rated_case)
+    disputed = contradicted(verifier.cases) if config.contradictions is Contradiction.drop else set()
+    for case in verifier.cases:
+        if case.input in disputed:
+            yield Reject(_part(verifier, cases=(case,)), "case_contradicts_itself", "both outputs were expected")
+    votable = [i for i, case in enumerate(verifier.cases) if case.input not in disputed]
+    written = _part(verifier, tuple(function for function, _ in rows), tuple(verifier.cases[i] for i in votable))
+    if short := _too_few(written, config.min_functions_written, config.min_cases_written):
+        yield Reject(written, f"too_few_{short}_written", _left(written, verifier, short))
+        return
+    yield from _vote(verifier, rows, votable, config)
+
+
+def _vote(
+    verifier: Verifier, rows: Sequence[Rated], votable: Sequence[int], config: CrossVerifyConfig
+) -> Iterator[Verifier | Reject]:
+    cases, functions, kept = [], [], []
+    for i in votable:
+        case = replace(verifier.cases[i], accuracy=share([right[i] for _, right in rows]))
+        if passes(case.accuracy, config.case_threshold, Bound.above):
+            cases.append(case)
+            kept.append(i)
         else:
-            yield Reject(
-                _part(verifier, cases=(rated_case,)), "case_below_threshold", f"accuracy {rated_case.accuracy:.2f}"
-            )
+            yield Reject(_part(verifier, cases=(case,)), "case_below_threshold", f"accuracy {case.accuracy:.2f}")
+    judging = kept if config.judged_on is CaseScope.kept else votable
     for function, right in rows:
-        rated = replace(function, accuracy=share(right))
-        if _passes(rated.accuracy, config.function_threshold):
+        rated = replace(function, accuracy=share([right[i] for i in judging]))
+        if passes(rated.accuracy, config.function_threshold, config.function_bound):
             functions.append(rated)
         else:
-            yield Reject(
-                _part(verifier, functions=(rated,)), "function_below_threshold", f"accuracy {rated.accuracy:.2f}"
-            )
+            detail = f"accuracy {rated.accuracy:.2f}"
+            yield Reject(_part(verifier, functions=(rated,)), "function_below_threshold", detail)
     narrowed = _part(verifier, functions=tuple(functions), cases=tuple(cases))
-    if len(functions) < config.min_functions:
-        yield Reject(narrowed, "too_few_functions", f"{len(functions)} of {len(verifier.functions)} left")
-    elif len(cases) < config.min_cases:
-        yield Reject(narrowed, "too_few_cases", f"{len(cases)} of {len(verifier.cases)} left")
+    if short := _too_few(narrowed, config.min_functions, config.min_cases):
+        yield Reject(narrowed, f"too_few_{short}", _left(narrowed, verifier, short))
     else:
         yield narrowed
+
+
+def _unusable(result: JobResult) -> str:
+    """Why a function has no vote, or nothing."""
+    if result.outcomes and all(outcome is Outcome.LOAD_ERROR for outcome in result.outcomes):
+        return "function_does_not_load"
+    return "" if result.trusted else "function_untrustworthy"
+
+
+def contradicted(cases: Iterable[Case]) -> set[str]:
+    """Inputs that stand among ``cases`` with both outputs."""
+    expected: dict[str, set[bool]] = {}
+    for case in cases:
+        expected.setdefault(case.input, set()).add(case.expected)
+    return {text for text, outputs in expected.items() if len(outputs) > 1}
 
 
 def share(flags: Sequence[bool]) -> float:
@@ -76,8 +104,15 @@ def share(flags: Sequence[bool]) -> float:
     return sum(flags) / len(flags) if flags else 0.0
 
 
-def _passes(accuracy: float | None, threshold: float) -> bool:
-    return (accuracy or 0.0) > threshold
+def _too_few(verifier: Verifier, functions: int, cases: int) -> str:
+    """What there is too little of: functions, cases or nothing."""
+    if len(verifier.functions) < functions:
+        return "functions"
+    return "cases" if len(verifier.cases) < cases else ""
+
+
+def _left(part: Verifier, whole: Verifier, noun: str) -> str:
+    return f"{len(getattr(part, noun))} of {len(getattr(whole, noun))} left"
 
 
 def _part(verifier: Verifier, functions: tuple[Function, ...] = (), cases: tuple[Case, ...] = ()) -> Verifier:

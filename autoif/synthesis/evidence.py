@@ -9,20 +9,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from autoif.config import Bound, Counts
 from autoif.execution import Job, JobResult, Outcome
 from autoif.records import Function
 
 if TYPE_CHECKING:
     from autoif.execution import ExecutionEngine
 
-EVIDENCE = frozenset({Outcome.TRUE, Outcome.FALSE, Outcome.NONE})
+VERDICTS = frozenset({Outcome.TRUE, Outcome.FALSE})
+EVIDENCE = VERDICTS | {Outcome.NONE}
 """None counts as "not True": functions that forget their last return mean False."""
 
 
-def accuracy(outcomes: Sequence[Outcome]) -> float | None:
-    """Share of True among the outcomes that are evidence, in [0, 1]; None when none is (paper §3.2)."""
-    evidence = [outcome for outcome in outcomes if outcome in EVIDENCE]
+def accuracy(
+    outcomes: Sequence[Outcome], crashes: Counts = Counts.left_out, none: Counts = Counts.failed
+) -> float | None:
+    """Share of True among the outcomes that are evidence, in [0, 1]; None when none is (paper §3.2).
+
+    ``crashes``: what an outcome that is no answer at all counts as; ``none``: what None does.
+    """
+    counted = EVIDENCE if none is Counts.failed else VERDICTS
+    if crashes is Counts.failed:
+        counted = frozenset(Outcome) - (EVIDENCE - counted)
+    evidence = [outcome for outcome in outcomes if outcome in counted]
     return sum(outcome is Outcome.TRUE for outcome in evidence) / len(evidence) if evidence else None
+
+
+def passes(value: float | None, threshold: float, bound: Bound) -> bool:
+    """Whether a share or score is on the kept side of its threshold; an unknown one is not."""
+    if value is None:
+        return False
+    return value > threshold if bound is Bound.above else value >= threshold
 
 
 def agrees(outcome: Outcome, expected: bool) -> bool:

@@ -1,203 +1,136 @@
-"""The synthesis part of the graph: from seeds and queries to SFT samples (paper §3.1 and §3.2)."""
+"""The synthesis part of the graph: from seeds and queries, or from a file, to training samples (paper §3.1, §3.2)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
 
-from autoif.config import NliJudge, RunConfig, Start
-from autoif.generation.factory import supervisor_identity
+from autoif.config import RunConfig, Start
+from autoif.errors import ConfigError
 from autoif.interchange import start
-from autoif.records import Answers, Instruction, Prompt, Query, SftExample, Verifier
+from autoif.records import Prompt, SftExample
 from autoif.stage import CHUNK, Stage
-from autoif.synthesis import (
-    attach_queries,
-    back_translate,
-    cross_verify,
-    datasets,
-    nli_filter,
-    queries,
-    respond,
-    score,
-    self_instruct,
-    verify_responses,
-    write_verifiers,
-)
-from autoif.synthesis.prompts import texts
+from autoif.synthesis import datasets, query_graph
+from autoif.synthesis.instruction_graph import instruction_level
 from evaluation.contamination_stages import cleaned
+
+__all__ = ["Synthesis", "instruction_level", "synthesis"]
 
 
 @dataclass(frozen=True, slots=True)
 class Synthesis:
-    """The synthesis part of a graph: all its stages, and those that later parts start from."""
+    """The synthesis part of a graph: all its stages, and those that later parts start from.
+
+    A file that a run starts from may lack some of them: asking for what it lacks is a :class:`ConfigError` that says
+    what to do. ``pairs``: imported preference pairs, that need no making.
+    """
 
     stages: tuple[Stage, ...]
-    verified: Stage
-    queries: Stage
-    prompts: Stage
-    scored: Stage
     examples: Stage
+    kind: Start
+    found: dict[str, Stage]
+    pairs: Stage | None = None
+
+    @property
+    def verified(self) -> Stage:
+        """The verified instructions."""
+        return self._get("verified", "instructions with functions and cases", "evaluation.heldout.limit=0")
+
+    @property
+    def queries(self) -> Stage:
+        """The pool of user queries."""
+        return self._get("queries", "user queries", "evaluation.heldout.limit=0")
+
+    @property
+    def prompts(self) -> Stage:
+        """The training prompts with their functions."""
+        return self._get("prompts", "prompts with functions", "algorithm=sft or algorithm=offline_dpo")
+
+    @property
+    def scored(self) -> Stage:
+        """The answers that passed every filter."""
+        return self._get("scored", "answers", "algorithm=sft")
+
+    @property
+    def judged(self) -> tuple[Stage, ...]:
+        """What offline pairs are made of: answers, and the instructions with their cases where there are any."""
+        return (self.scored, *([self.verified] if "verified" in self.found else []))
+
+    def _get(self, name: str, what: str, instead: str) -> Stage:
+        if name not in self.found:
+            raise ConfigError(f"pipeline.start.kind={self.kind.value}: such a file holds no {what}: add {instead}")
+        return self.found[name]
 
 
 def synthesis(config: RunConfig) -> Synthesis:
     """Instructions and verifiers, then prompts and responses, then the SFT samples. Disabled filters are left out."""
+    kind = config.pipeline.start.kind
+    if kind in (Start.sft, Start.pairs):
+        return _of_training_file(config)
+    if kind not in start.BEFORE:
+        return _of_answers_file(config)
     verifiers = instruction_level(config)
-    pool, drawn = _prompts(config, verifiers[-1])
-    prompts = cleaned(config, drawn)
-    answers = _answers(config, prompts[-1])
+    verified, pool = verifiers[-1], query_graph.pool(config)
+    prompts = query_graph.prompts(config, verified, pool)
+    stages = [*verifiers, pool, *prompts]
+    if kind is Start.query_rft:
+        stages += cleaned(config, start.answers(config))
+    else:
+        stages.append(query_graph.responses(config, prompts[-1]))
+    if config.pipeline.check_functions.enabled:
+        stages += query_graph.function_checks(config, verified, stages[-1])
+        verified, narrowed = stages[-2:]
+        # Own answers are sampled, and models measured, with the functions that are left.
+        prompts = query_graph.prompts(config, verified, pool, mark="_checked")
+        stages += prompts
+        stages += query_graph.filters(config, narrowed, executed=True)
+    else:
+        stages += query_graph.filters(config, stages[-1])
+    examples = _examples(config, stages[-1])
+    found = {"verified": verified, "queries": pool, "prompts": prompts[-1], "scored": stages[-1]}
+    return Synthesis((*stages, examples), examples, kind, found)
+
+
+def _examples(config: RunConfig, scored: Stage) -> Stage:
     pipeline = config.pipeline
-    examples = Stage(
+    return Stage(
         name="sft_dataset",
         record=SftExample,
         function=datasets.sft_dataset,
         config=pipeline.sft_dataset,
-        inputs=(answers[-1],),
+        inputs=(scored,),
         seed=config.seed,
         chunk=CHUNK,
         estimate=partial(datasets.estimate_sft, pipeline.sft_dataset, pipeline.respond.samples),
     )
-    stages = (*verifiers, pool, *prompts, *answers, examples)
-    return Synthesis(stages, verifiers[-1], pool, prompts[-1], answers[-1], examples)
 
 
-def _written(config: RunConfig) -> list[Stage]:
-    """From the seeds to functions and cases."""
-    pipeline = config.pipeline
-    supervisor = {"supervisor": supervisor_identity(config.supervisor)}
-    seeds = {"seeds": queries.content_id(self_instruct.seeds_path(pipeline.self_instruct))}
-    first = Stage(
-        name="self_instruct",
-        record=Instruction,
-        function=self_instruct.self_instruct,
-        config=pipeline.self_instruct,
-        texts=texts("self_instruct") | seeds,
-        engines=supervisor,
-        seed=config.seed,
-        estimate=partial(self_instruct.estimate, pipeline.self_instruct),
-    )
-    written = Stage(
-        name="write_verifiers",
-        record=Verifier,
-        function=write_verifiers.write_verifiers,
-        config=pipeline.write_verifiers,
-        inputs=(first,),
-        texts=texts("write_verifier"),
-        engines=supervisor,
-        seed=config.seed,
-        chunk=CHUNK,
-        estimate=partial(write_verifiers.estimate, pipeline.write_verifiers),
-    )
-    return [first, written]
-
-
-def instruction_level(config: RunConfig) -> list[Stage]:
-    """Instruction level (§3.1): the last stage holds the verified instructions."""
-    pipeline, kind = config.pipeline, config.pipeline.start.kind
-    functions = pipeline.write_verifiers.samples
-    supervisor = {"supervisor": supervisor_identity(config.supervisor)}
-    verifiers = partial(Stage, record=Verifier, seed=config.seed, chunk=CHUNK)
-    stages = _written(config) if kind is Start.seeds else [start.verifiers(config)]
-    behind = start.BEFORE[kind]
-    if pipeline.cross_verify.enabled and "cross_verify" not in behind:
-        stages += [
-            verifiers(
-                name="cross_verify",
-                function=cross_verify.cross_verify,
-                config=pipeline.cross_verify,
-                inputs=(stages[-1],),
-                engines={"execution": config.execution},
-                estimate=partial(cross_verify.estimate, functions),
-            )
-        ]
-    if pipeline.back_translate.enabled and "back_translate" not in behind:
-        stages += [
-            verifiers(
-                name="back_translate",
-                function=back_translate.back_translate,
-                config=pipeline.back_translate,
-                inputs=(stages[-1],),
-                texts=texts("back_translate"),
-                engines=supervisor,
-                estimate=partial(back_translate.estimate, functions),
-            )
-        ]
-    if pipeline.back_translate.enabled and "nli_filter" not in behind:
-        by_supervisor = pipeline.nli.judge is NliJudge.supervisor
-        stages += [
-            verifiers(
-                name="nli_filter",
-                function=nli_filter.nli_filter,
-                config=pipeline.nli,
-                inputs=(stages[-1],),
-                texts=texts("nli") if by_supervisor else {},
-                engines=supervisor if by_supervisor else {"nli": pipeline.nli.model},
-                estimate=partial(nli_filter.estimate, pipeline.nli, functions),
-            )
-        ]
-    return stages
-
-
-def _prompts(config: RunConfig, verified: Stage) -> tuple[Stage, Stage]:
-    """The pool of user queries, and the training prompts made of them."""
-    settings = config.pipeline.queries
-    pool = Stage(
-        name="queries",
-        record=Query,
-        function=queries.load_queries,
-        config=settings,
-        texts={"queries": queries.content_id(queries.queries_path(settings))},
-        seed=config.seed,
-        estimate=partial(queries.estimate, settings),
-    )
-    prompts = Stage(
-        name="attach_queries",
-        record=Prompt,
-        function=attach_queries.attach_queries,
-        config=settings,
-        inputs=(verified, pool),
-        texts=texts(f"prompt_{settings.order.value}"),
-        seed=config.seed,
-        estimate=partial(attach_queries.estimate, settings),
-    )
-    return pool, prompts
-
-
-def _answers(config: RunConfig, prompts: Stage) -> list[Stage]:
-    """Query level (§3.2): the last stage holds the answers that passed."""
-    pipeline = config.pipeline
-    functions, samples = pipeline.write_verifiers.samples, pipeline.respond.samples
-    supervisor = {"supervisor": supervisor_identity(config.supervisor)}
-    answers = partial(Stage, record=Answers, seed=config.seed, chunk=CHUNK)
-    if pipeline.start.kind is Start.query_rft:
-        responses = start.answers(config)
-    else:
-        responses = answers(
-            name="respond",
-            function=respond.respond,
-            config=pipeline.respond,
-            inputs=(prompts,),
-            texts=texts("respond", "respond_brief"),
-            engines=supervisor,
-            estimate=partial(respond.estimate, samples),
+def _of_answers_file(config: RunConfig) -> Synthesis:
+    """From answers whose instructions have no cases: those with functions are executed, the others carry a number."""
+    kind = config.pipeline.start.kind
+    stages = cleaned(config, start.answers(config))
+    answered = stages[-1]
+    found: dict[str, Stage] = {}
+    if kind is Start.dpo_query_w_funcs:
+        prompts = Stage(
+            name="import_prompts", record=Prompt, function=start.read_prompts, inputs=(answered,), chunk=CHUNK
         )
-    made = cleaned(config, responses) if pipeline.start.kind is Start.query_rft else [responses]
-    verified = answers(
-        name="verify_responses",
-        function=verify_responses.verify_responses,
-        config=pipeline.verify_responses,
-        inputs=(made[-1],),
-        engines={"execution": config.execution},
-        estimate=partial(verify_responses.estimate, functions, samples),
-    )
-    if not pipeline.score.enabled:
-        return [*made, verified]
-    scored = answers(
-        name="score",
-        function=score.score,
-        config=pipeline.score,
-        inputs=(verified,),
-        texts=texts("score"),
-        engines=supervisor,
-        estimate=partial(score.estimate, samples),
-    )
-    return [*made, verified, scored]
+        found["prompts"] = prompts
+        stages += [prompts, *query_graph.filters(config, answered)]
+    else:
+        stages += query_graph.decided(config, answered)
+    examples = _examples(config, stages[-1])
+    if kind is not Start.query_rft_score:  # all of whose answers passed: there is nothing to reject
+        found["scored"] = stages[-1]
+    return Synthesis((*stages, examples), examples, kind, found)
+
+
+def _of_training_file(config: RunConfig) -> Synthesis:
+    """From a file of the authors' results, straight into training."""
+    kind = config.pipeline.start.kind
+    if kind is Start.sft:
+        examples = start.examples(config)
+        return Synthesis((examples,), examples, kind, {})
+    pairs = start.pairs(config)
+    examples = start.examples(config) if config.pipeline.start.sft else start.chosen(config, pairs)
+    return Synthesis((examples, pairs) if not examples.inputs else (pairs, examples), examples, kind, {}, pairs)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from autoif.config import NliConfig, NliJudge
+from autoif.config import NliConfig, NliJudge, NliScope
 from autoif.generation import Completion, Request, Sampling
 from autoif.records import Function, Reject, Verifier
 from autoif.stage import Context, Estimate
@@ -21,7 +21,8 @@ Pair = tuple[str, str]
 
 
 def nli_filter(context: Context, verifiers: Sequence[Verifier]) -> Iterator[Verifier | Reject]:
-    """Drop functions whose label is in ``drop`` (or unreadable), and instructions that have no function left.
+    """Drop functions whose label is in ``drop`` (or unreadable), and instructions that have no function left; with
+    ``scope`` instruction one dropped label drops its instruction.
 
     In imported rows some functions were labelled before (their label stands) or never read back (they are kept: there
     is nothing to judge).
@@ -35,21 +36,32 @@ def nli_filter(context: Context, verifiers: Sequence[Verifier]) -> Iterator[Veri
     ]
     labels = iter(_labels(context, pairs))
     for verifier in verifiers:
-        kept: list[Function] = []
-        for function in verifier.functions:
-            label = next(labels) if _unjudged(function) else function.nli
-            labelled = replace(function, nli=label)
-            if label is None and function.back_translation is None:
-                kept.append(function)
-            elif label is None:
-                yield Reject(replace(verifier, functions=(labelled,), cases=()), "nli_unreadable")
-            elif label in config.drop:
-                detail = f"{function.back_translation}"
-                yield Reject(replace(verifier, functions=(labelled,), cases=()), f"nli_{label}", detail)
-            else:
-                kept.append(labelled)
-        narrowed = replace(verifier, functions=tuple(kept))
-        yield narrowed if kept else Reject(narrowed, "no_function_left")
+        labelled = tuple(
+            replace(function, nli=next(labels) if _unjudged(function) else function.nli)
+            for function in verifier.functions
+        )
+        yield from _narrowed(replace(verifier, functions=labelled), config)
+
+
+def _narrowed(verifier: Verifier, config: NliConfig) -> Iterator[Verifier | Reject]:
+    kept: list[Function] = []
+    against = ""
+    for function in verifier.functions:
+        if function.nli is None and function.back_translation is not None:
+            yield Reject(replace(verifier, functions=(function,), cases=()), "nli_unreadable")
+        elif function.nli is not None and function.nli in config.drop:
+            against = against or function.nli
+            detail = f"{function.back_translation}"
+            yield Reject(replace(verifier, functions=(function,), cases=()), f"nli_{function.nli}", detail)
+        else:
+            kept.append(function)
+    narrowed = replace(verifier, functions=tuple(kept))
+    if not kept:
+        yield Reject(narrowed, "no_function_left")
+    elif against and config.scope is NliScope.instruction:
+        yield Reject(narrowed, "back_translation_disagrees", against)
+    else:
+        yield narrowed
 
 
 def _unjudged(function: Function) -> bool:

@@ -107,6 +107,16 @@ def _escape(match: re.Match[str]) -> str:
     return "'" if match[2] == "'" else f"\\\\{match[2]}"
 
 
+def string_list(reply: str) -> list[str] | None:
+    """A reply's JSON list of strings, fenced or bare, each on one line; None when there is none."""
+    for text in (*_FENCE.findall(reply), reply):
+        start, end = text.find("["), text.rfind("]")
+        value = _loads(text[start : end + 1]) if 0 <= start < end else None
+        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+            return [sentence(unicode(item)) for item in value]
+    return None
+
+
 def boolean(value: Any) -> bool | None:
     """True or False for a bool and for its spellings as text (upstream loses those); else None."""
     if isinstance(value, bool):

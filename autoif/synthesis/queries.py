@@ -18,6 +18,7 @@ from autoif.config import QueriesConfig, QuerySource
 from autoif.errors import DataError
 from autoif.records import Query, Reject, digest, unicode
 from autoif.stage import Context, Estimate
+from autoif.synthesis.language import language
 from autoif.synthesis.prompts import shipped
 
 
@@ -40,7 +41,8 @@ def content_id(path: Path | None) -> str:
 
 
 def load_queries(context: Context) -> Iterator[Query | Reject]:
-    """Distinct queries within the length bounds; ``heldout`` of them, chosen by hash, are set aside."""
+    """Distinct queries within the length bounds and of the languages asked for; ``heldout`` of them, chosen by hash,
+    are set aside."""
     config: QueriesConfig = context.config
     path = queries_path(config)
     if path is None:
@@ -55,6 +57,8 @@ def load_queries(context: Context) -> Iterator[Query | Reject]:
             yield item
         elif not config.min_chars < len(item.text) < config.max_chars:
             yield Reject(item, "length", f"{len(item.text)} characters")
+        elif not _spoken(item.text, config):
+            yield Reject(item, "language", language(item.text) or "unknown")
         elif item.id in seen:
             yield Reject(item, "duplicate")
         else:
@@ -76,9 +80,15 @@ def _rank(seed: int, query: str) -> str:
 def _kept(path: Path, config: QueriesConfig) -> Iterator[Query]:
     seen: set[str] = set()
     for item in _rows(path, config):
-        if isinstance(item, Query) and config.min_chars < len(item.text) < config.max_chars and item.id not in seen:
+        if not isinstance(item, Query) or not config.min_chars < len(item.text) < config.max_chars:
+            continue
+        if item.id not in seen and _spoken(item.text, config):
             seen.add(item.id)
             yield item
+
+
+def _spoken(text: str, config: QueriesConfig) -> bool:
+    return not config.languages or language(text) in config.languages
 
 
 def _rows(path: Path, config: QueriesConfig) -> Iterator[Query | Reject]:

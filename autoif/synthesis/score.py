@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
+from statistics import fmean
 
 from msgspec.structs import replace
 
@@ -12,6 +14,7 @@ from autoif.generation.base import user
 from autoif.records import Answers, Reject, Response
 from autoif.stage import Context, Estimate
 from autoif.synthesis import parsing
+from autoif.synthesis.evidence import passes
 from autoif.synthesis.prompts import render
 
 
@@ -20,41 +23,69 @@ def score(context: Context, answers: Sequence[Answers]) -> Iterator[Answers | Re
     config: ScoreConfig = context.config
     sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
     requests = (
-        Request(messages=user(_prompt(row, response)), sampling=sampling, seed=context.seed)
+        Request(messages=user(_prompt(row, response, config)), sampling=sampling, index=index, seed=context.seed)
         for row in answers
         for response in row.responses
         if response.dropped is None
+        for index in range(config.samples)
     )
     replies = context.engines.supervisor.generate(requests)
     for row in answers:
-        scored = []
+        scored, evidence = [], {}
         for response in row.responses:
             if response.dropped is None:
-                answer = next(replies)
-                text = answer.text if isinstance(answer, Completion) else ""
-                response = rate(response, text, config.threshold)
-                if response.dropped:
-                    yield Reject(replace(row, responses=(response,)), response.dropped, text)
+                texts = [a.text if isinstance(a, Completion) else "" for a in islice(replies, config.samples)]
+                response = rate(response, texts, config)
+                evidence[response.index] = "\n\n".join(texts)
             scored.append(response)
-        annotated = replace(row, responses=tuple(scored))
-        if any(response.dropped is None for response in scored):
-            yield annotated
-        else:
-            yield Reject(annotated, "no_response_left")
+        yield from _decided(replace(row, responses=tuple(scored)), evidence)
 
 
-def _prompt(row: Answers, response: Response) -> str:
-    return render("score", instruction=row.prompt.instruction, query=row.prompt.query, response=response.text)
+def decide(context: Context, answers: Sequence[Answers]) -> Iterator[Answers | Reject]:
+    """Keep or drop responses by the score that they came with (an imported file's); nobody is asked."""
+    config: ScoreConfig = context.config
+    for row in answers:
+        alive = [response for response in row.responses if response.dropped is None]
+        judged = {response.index: _within(response, config) for response in alive}
+        responses = tuple(judged.get(response.index, response) for response in row.responses)
+        evidence = {r.index: "" if r.score is None else f"score {r.score:g}" for r in alive}
+        yield from _decided(replace(row, responses=responses), evidence)
 
 
-def rate(response: Response, reply: str, threshold: float) -> Response:
-    """The response with the judge's score, dropped when there is none or it is below the threshold."""
-    value = parsing.score(reply)
-    if value is None:
+def _decided(row: Answers, evidence: dict[int, str]) -> Iterator[Answers | Reject]:
+    """The row, its responses that were dropped just now (those with evidence) told apart."""
+    for response in row.responses:
+        if response.dropped and response.index in evidence:
+            yield Reject(replace(row, responses=(response,)), response.dropped, evidence[response.index])
+    if any(response.dropped is None for response in row.responses):
+        yield row
+    else:
+        yield Reject(row, "no_response_left")
+
+
+def prompt_name(config: ScoreConfig) -> str:
+    """The prompt for the scale that scores are asked on."""
+    return "score" if config.lowest else "score_from_zero"
+
+
+def _prompt(row: Answers, response: Response, config: ScoreConfig) -> str:
+    about = {"instruction": row.prompt.instruction, "query": row.prompt.query, "response": response.text}
+    return render(prompt_name(config), **about)
+
+
+def rate(response: Response, replies: Sequence[str], config: ScoreConfig) -> Response:
+    """The response with the mean of the scores that its replies hold, dropped when there is none or it is too low."""
+    values = [value for reply in replies if (value := parsing.score(reply)) is not None]
+    return _within(replace(response, score=fmean(values) if values else None), config)
+
+
+def _within(response: Response, config: ScoreConfig) -> Response:
+    if response.score is None:
         return replace(response, dropped="score_unreadable")
-    return replace(response, score=value, dropped=None if value >= threshold else "score_below_threshold")
+    kept = passes(response.score, config.threshold, config.bound)
+    return replace(response, dropped=None if kept else "score_below_threshold")
 
 
-def estimate(samples: int, prompts: int) -> Estimate:
-    """One call a response that passed; at most all."""
-    return Estimate(records=prompts, model_calls=prompts * samples)
+def estimate(config: ScoreConfig, samples: int, prompts: int) -> Estimate:
+    """The calls of a response that passed; at most all did."""
+    return Estimate(records=prompts, model_calls=prompts * samples * config.samples)

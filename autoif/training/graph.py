@@ -54,13 +54,13 @@ def training(config: RunConfig, algorithm: AlgorithmConfig, made: Synthesis) -> 
 
 
 def _offline(config: RunConfig, algorithm: OfflineDpoAlgorithm, made: Synthesis, sft: Stage) -> list[Stage]:
-    """DPO on pairs from the supervisor's answers."""
-    pairs = Stage(
+    """DPO on pairs from the supervisor's answers, or on those of a file."""
+    pairs = made.pairs or Stage(
         name="preference_dataset",
         record=PreferencePair,
         function=datasets.preference_dataset,
         config=config.pipeline.preference,
-        inputs=(made.scored, made.verified),
+        inputs=made.judged,
         engines={"execution": config.execution},
         seed=config.seed,
         estimate=partial(datasets.estimate_pairs, config.pipeline.preference),
@@ -74,7 +74,7 @@ def _offline(config: RunConfig, algorithm: OfflineDpoAlgorithm, made: Synthesis,
         seed=config.seed,
         estimate=partial(_steps, algorithm.dpo),
     )
-    return [pairs, dpo]
+    return [dpo] if made.pairs else [pairs, dpo]
 
 
 def _round(

@@ -1,0 +1,170 @@
+"""What real responses say about functions: constant ones go, and those that the others of their instruction contradict.
+
+Functions and test cases come from one model and can be wrong together; the responses that users' queries get were not
+made to please them. ``observe_responses`` executes every function on every response once; what follows only counts the
+outcomes. ``check_functions`` narrows the instructions, ``narrow_answers`` their answers, which are then judged by what
+is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations, groupby
+from statistics import fmean
+
+from msgspec.structs import replace
+
+from autoif.config import CheckFunctionsConfig
+from autoif.execution import Outcome
+from autoif.records import Answers, Function, Reject, Verifier
+from autoif.stage import Context, Estimate
+from autoif.synthesis.evidence import EVIDENCE, accuracy, matrices
+from autoif.synthesis.verify_responses import executed
+
+Verdicts = dict[str, list[bool | None]]
+"""For each function (by id) what it said of each response: None where it gave no evidence."""
+
+_NAMES = {outcome.value: outcome is Outcome.TRUE for outcome in EVIDENCE}
+
+
+def observe_responses(context: Context, answers: Sequence[Answers]) -> Iterator[Answers]:
+    """Every response with its functions' outcomes; nothing is dropped."""
+    context.facts["isolation"] = str(context.engines.execution.isolation)
+    return executed(context.engines.execution, answers)
+
+
+def check_functions(
+    context: Context, verifiers: Iterable[Verifier], answers: Iterable[Answers]
+) -> Iterator[Verifier | Reject]:
+    """Instructions narrowed to the functions that real responses do not speak against.
+
+    ``answers`` stand in the order of ``verifiers``, as they were made from them.
+    """
+    config: CheckFunctionsConfig = context.config
+    by_instruction = groupby(answers, key=lambda row: row.prompt.verifier_id)
+    found = ((key, _verdicts(rows)) for key, rows in by_instruction)
+    ahead = next(found, None)
+    for verifier in verifiers:
+        verdicts: Verdicts = {}
+        if ahead is not None and ahead[0] == verifier.id:
+            verdicts = ahead[1]
+            ahead = next(found, None)
+        suspects = _same_of_all(verifier, verdicts, config.min_responses)
+        on_cases = _case_outcomes(context, verifier, suspects)
+        yield from narrow(verifier, verdicts, constant(suspects, on_cases), config)
+
+
+def narrow(
+    verifier: Verifier, verdicts: Verdicts, constants: set[str], config: CheckFunctionsConfig
+) -> Iterator[Verifier | Reject]:
+    """One instruction without the functions in ``constants`` and without those that disagree with the others."""
+    for function in verifier.functions:
+        if function.id in constants:
+            says = next(iter(said for said in verdicts[function.id] if said is not None))
+            yield _dropped(verifier, function, "function_is_constant", f"always {str(says).lower()}")
+    left = {f.id: verdicts.get(f.id, []) for f in verifier.functions if f.id not in constants}
+    for key, rate in disagreeing(left, config.agreement, config.min_responses).items():
+        del left[key]
+        function = next(f for f in verifier.functions if f.id == key)
+        yield _dropped(verifier, function, "function_disagrees", f"agreement {rate:.2f}")
+    narrowed = replace(verifier, functions=tuple(f for f in verifier.functions if f.id in left))
+    yield narrowed if narrowed.functions else Reject(narrowed, "no_function_left")
+
+
+def disagreeing(verdicts: Mapping[str, Sequence[bool | None]], threshold: float, least: int) -> dict[str, float]:
+    """Functions that go, each with its mean agreement with the others when it went, in [0, 1].
+
+    The one that agrees least goes first, and equal ones together: of two that contradict each other nothing tells
+    which is right. Pairs that judged fewer than ``least`` common responses say nothing, and a function without a peer
+    stays: there is nothing against it.
+    """
+    left = dict(verdicts)
+    gone: dict[str, float] = {}
+    while True:
+        rates: dict[str, list[float]] = {}
+        for one, other in combinations(left, 2):
+            if (rate := agreement(left[one], left[other], least)) is not None:
+                rates.setdefault(one, []).append(rate)
+                rates.setdefault(other, []).append(rate)
+        means = {key: fmean(values) for key, values in rates.items()}
+        worst = min(means.values(), default=1.0)
+        if worst >= threshold:
+            return gone
+        for key in [key for key, mean in means.items() if mean == worst]:
+            gone[key] = worst
+            del left[key]
+
+
+def agreement(one: Sequence[bool | None], other: Sequence[bool | None], least: int) -> float | None:
+    """Share of the responses that both judged of which both say the same; None below ``least`` of them."""
+    pairs = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
+    return sum(a == b for a, b in pairs) / len(pairs) if len(pairs) >= least else None
+
+
+def _verdicts(rows: Iterable[Answers]) -> Verdicts:
+    found: Verdicts = {}
+    for row in rows:
+        for column, function in enumerate(row.prompt.functions):
+            said = found.setdefault(function.id, [])
+            said += [_NAMES.get(response.outcomes[column]) for response in row.responses]
+    return found
+
+
+def _same_of_all(verifier: Verifier, verdicts: Verdicts, least: int) -> dict[str, bool]:
+    """Functions that say the same of all responses, of ``least`` at least, and what they say."""
+    said = {f.id: [v for v in verdicts.get(f.id, []) if v is not None] for f in verifier.functions}
+    return {key: values[0] for key, values in said.items() if len(values) >= least and len(set(values)) == 1}
+
+
+def _case_outcomes(context: Context, verifier: Verifier, suspects: Mapping[str, bool]) -> dict[str, list[Outcome]]:
+    """Outcomes of the suspects alone on the instruction's cases."""
+    functions = [function for function in verifier.functions if function.id in suspects]
+    if not functions:
+        return {}
+    group = (functions, [case.input for case in verifier.cases])
+    (matrix,) = matrices(context.engines.execution, [group])
+    return {f.id: list(result.outcomes) for f, result in zip(functions, matrix, strict=True)}
+
+
+def constant(suspects: Mapping[str, bool], on_cases: Mapping[str, Sequence[Outcome]]) -> set[str]:
+    """Of the functions that say the same of all responses, those that say it of all cases too."""
+
+    def says_else(key: str, said: bool) -> bool:
+        return any(outcome in EVIDENCE and (outcome is Outcome.TRUE) != said for outcome in on_cases[key])
+
+    return {key for key, said in suspects.items() if not says_else(key, said)}
+
+
+def _dropped(verifier: Verifier, function: Function, reason: str, detail: str) -> Reject:
+    return Reject(replace(verifier, functions=(function,), cases=()), reason, detail)
+
+
+def narrow_answers(
+    context: Context, answers: Iterable[Answers], verifiers: Iterable[Verifier]
+) -> Iterator[Answers | Reject]:
+    """Answers with the functions and outcomes that are left; those of a dropped instruction go."""
+    kept = iter(verifiers)
+    current = next(kept, None)
+    for key, rows in groupby(answers, key=lambda row: row.prompt.verifier_id):
+        found = current if current is not None and current.id == key else None
+        for row in rows:
+            yield _narrowed(row, found) if found else Reject(row, "instruction_dropped")
+        if found:
+            current = next(kept, None)
+
+
+def _narrowed(row: Answers, verifier: Verifier) -> Answers:
+    ids = {function.id for function in verifier.functions}
+    columns = [column for column, function in enumerate(row.prompt.functions) if function.id in ids]
+    prompt = replace(row.prompt, functions=tuple(row.prompt.functions[column] for column in columns))
+    responses = []
+    for response in row.responses:
+        outcomes = tuple(response.outcomes[column] for column in columns)
+        rate = accuracy([Outcome(name) for name in outcomes])
+        responses.append(replace(response, outcomes=outcomes, accuracy=rate))
+    return replace(row, prompt=prompt, responses=tuple(responses))
+
+
+def estimate_observed(functions: int, samples: int, prompts: int) -> Estimate:
+    """Every function on every response."""
+    return Estimate(records=prompts, executions=prompts * samples * functions)
