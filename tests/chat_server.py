@@ -12,7 +12,7 @@ import json
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -26,18 +26,24 @@ def reply_to(text: str) -> str:
 
 def chat(body: dict[str, Any], *, text: str | None = None, finish: str = "stop") -> Reply:
     """A proper chat completion."""
-    content = reply_to(body["messages"][-1]["content"]) if text is None else text
-    return _json(
-        200,
+    return choices(body, [reply_to(body["messages"][-1]["content"]) if text is None else text], finish=[finish])
+
+
+def choices(
+    body: dict[str, Any], texts: Sequence[str], *, finish: Sequence[str] = (), completion_tokens: int = 3
+) -> Reply:
+    """A chat completion of several choices."""
+    made = [
         {
-            "id": "x",
-            "object": "chat.completion",
-            "created": 0,
-            "model": body["model"],
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": finish}],
-            "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
-        },
-    )
+            "index": n,
+            "message": {"role": "assistant", "content": text},
+            "finish_reason": finish[n] if finish else "stop",
+        }
+        for n, text in enumerate(texts)
+    ]
+    usage = {"prompt_tokens": 7, "completion_tokens": completion_tokens, "total_tokens": 7 + completion_tokens}
+    head = {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"]}
+    return _json(200, {**head, "choices": made, "usage": usage})
 
 
 def error(status: int, message: str, code: str = "", headers: dict[str, str] | None = None) -> Reply:

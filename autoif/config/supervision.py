@@ -36,13 +36,16 @@ class OpenAISupervisor(SupervisorConfig):
     """Any OpenAI-compatible endpoint. The key is read from the environment variable ``api_key_env``.
 
     ``base_urls``: further servers of the same model, asked in turn with the first. Limits per minute are over all of
-    them, null for none; tokens count prompt and answer.
+    them, null for none; tokens count prompt and answer. ``concurrency``: answers awaited at once.
+    ``samples_per_request``: samples of one conversation asked for together (``n``), so that its prompt is paid once;
+    with 1 each sample has a seed of its own. A server that gives one at a time is asked for one at a time.
     """
 
     base_url: str | None = field(default=None, metadata=NOT_IDENTITY)
     base_urls: list[str] = field(default_factory=list, metadata=NOT_IDENTITY)
     api_key_env: str = field(default="OPENAI_API_KEY", metadata=NOT_IDENTITY)
     concurrency: int = field(default=32, metadata=NOT_IDENTITY)
+    samples_per_request: int = field(default=1, metadata=NOT_IDENTITY)
     requests_per_minute: int | None = field(default=None, metadata=NOT_IDENTITY)
     tokens_per_minute: int | None = field(default=None, metadata=NOT_IDENTITY)
     retries: int = field(default=6, metadata=NOT_IDENTITY)

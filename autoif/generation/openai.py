@@ -1,6 +1,7 @@
 """Any OpenAI-compatible chat endpoint, or several of one model, through the ``openai`` package.
 
-Requests run concurrently on an event loop in a thread of its own. Errors fall in three classes:
+Requests run concurrently on an event loop in a thread of its own; several samples of one conversation may share one
+(``n``). Errors fall in three classes:
 
 * transient (429, 408, 409, 5xx, dropped connections, time-outs, truncated or empty replies): tried again with
   exponential back-off and jitter, after Retry-After where the server says so; never stored;
@@ -14,10 +15,9 @@ import asyncio
 import importlib.util
 import json
 import os
-import queue
 import random
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlparse
@@ -34,6 +34,7 @@ from autoif.generation.openai_replies import (
     request_body,
     retry_after,
 )
+from autoif.generation.openai_session import OpenAISession
 from autoif.generation.scheduling import in_order
 from autoif.generation.servers import Pace, Server, least_busy
 
@@ -59,6 +60,8 @@ class OpenAIGenerator:
         self.identity = identity(config)
         self.concurrency = config.concurrency
         self.retried = 0
+        self.samples = config.samples_per_request
+        """Samples of one conversation asked for at once; 1 from when a server shows that it gives no more."""
         self._config = config
         urls = ([config.base_url] if config.base_url else []) + config.base_urls
         self._urls: list[str | None] = [*dict.fromkeys(urls)] or [None]
@@ -75,9 +78,9 @@ class OpenAIGenerator:
         return in_order(self, requests)
 
     @contextmanager
-    def session(self) -> Iterator[_Session]:
+    def session(self) -> Iterator[OpenAISession]:
         """Requests in flight; what has not arrived at the end is cancelled."""
-        session = _Session(self, self._start())
+        session = OpenAISession(self, self._start())
         try:
             yield session
         finally:
@@ -120,13 +123,19 @@ class OpenAIGenerator:
             api_key=self._key, base_url=url, timeout=timeout, max_retries=0, http_client=http_client
         )
 
-    async def answer(self, request: Request) -> Answer:
-        """One answer, retries included. Raises EngineError when no retry helps."""
+    async def answer(self, requests: Sequence[Request]) -> list[Answer]:
+        """Answers to samples of one conversation, retries included: those of the first few, at least one.
+
+        Raises:
+            EngineError: when no retry helps.
+        """
         tries = 0
         while True:
             server = least_busy(self._servers)
             try:
-                return await self._paced(server, request)
+                answers = await self._paced(server, requests)
+                self.samples = min(self.samples, len(answers)) if len(answers) < len(requests) else self.samples
+                return answers
             except Transient as error:
                 tries += 1
                 if tries > self._config.retries:
@@ -143,29 +152,30 @@ class OpenAIGenerator:
                 # Another server of the model need not wait for this one.
                 await asyncio.sleep(wait / len(self._servers))
 
-    async def _paced(self, server: Server, request: Request) -> Answer:
+    async def _paced(self, server: Server, requests: Sequence[Request]) -> list[Answer]:
         """Ask once, within the limits per minute."""
-        guess = sum(len(message.content) for message in request.messages) / CHARACTERS_PER_TOKEN
-        guess += request.sampling.max_tokens
+        guess = sum(len(message.content) for message in requests[0].messages) / CHARACTERS_PER_TOKEN
+        guess += requests[0].sampling.max_tokens * len(requests)
         await self._requests.take(1)
         await self._tokens.take(guess)
         server.flying += 1
         try:
-            answer = await self._ask(server, request)
+            answers = await self._ask(server, requests)
         finally:
             server.flying -= 1
-        if isinstance(answer, Completion) and answer.completion_tokens:
-            self._tokens.give_back(guess - answer.prompt_tokens - answer.completion_tokens)
-        return answer
+        completions = [answer for answer in answers if isinstance(answer, Completion)]
+        if spent := sum(answer.completion_tokens for answer in completions):
+            self._tokens.give_back(guess - spent - sum(answer.prompt_tokens for answer in completions))
+        return answers
 
-    async def _ask(self, server: Server, request: Request) -> Answer:
+    async def _ask(self, server: Server, requests: Sequence[Request]) -> list[Answer]:
         import openai
 
         schema, length_field = self._schemas, self._length_field
-        body = request_body(request, self._config.model, schema=schema, length_field=length_field)
+        body = request_body(requests, self._config.model, schema=schema, length_field=length_field)
         try:
             # The body is typed here; the package's own pass over it would cost as much as sending it.
-            return read(await server.client.post("/chat/completions", cast_to=object, body=body))
+            return read(await server.client.post("/chat/completions", cast_to=object, body=body), len(requests))
         except openai.APIStatusError as error:
             status, text = error.status_code, error_text(error)
             if status in (408, 409, 429) or status >= 500:
@@ -173,13 +183,15 @@ class OpenAIGenerator:
                     raise EngineError(f"{server.name}: the account's quota is used up: top it up, run again") from None
                 raise Transient(f"HTTP {status}", retry_after(error.response.headers)) from None
             if failure := own_failure(text):
-                return failure
+                return [failure] * len(requests)
             if status in (400, 422) and "response_format" in body and rejects_schema(text):
                 self._schemas = False
-                return await self._ask(server, request)
+                return await self._ask(server, requests)
             if status in (400, 422) and length_field == "max_tokens" and "max_completion_tokens" in text:
                 self._length_field = "max_completion_tokens"
-                return await self._ask(server, request)
+                return await self._ask(server, requests)
+            if status in (400, 422) and len(requests) > 1:
+                return await self._ask(server, requests[:1])
             raise EngineError(self._permanent(server, status, text)) from None
         except openai.APIConnectionError as error:
             raise Transient(self._unconnected(error)) from None
@@ -207,50 +219,6 @@ class OpenAIGenerator:
                 )
         text = text.replace(self._key, "***")[:300]
         return f"{server.name} refused the request (HTTP {status}): {text}: check the supervisor's settings"
-
-
-class _Session:
-    """Requests of one ``generate`` call on the engine's loop."""
-
-    def __init__(self, engine: OpenAIGenerator, loop: asyncio.AbstractEventLoop) -> None:
-        self._engine, self._loop = engine, loop
-        self._arrived: queue.SimpleQueue[tuple[str, Answer | Exception]] = queue.SimpleQueue()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._error: Exception | None = None
-
-    def submit(self, key: str, request: Request) -> None:
-        """Send a request; returns at once."""
-        self._loop.call_soon_threadsafe(self._spawn, key, request)
-
-    def collect(self) -> list[tuple[str, Answer]]:
-        """All answers that have arrived, at least one. An error is raised once the answers before it are out."""
-        answers: list[tuple[str, Answer]] = []
-        while self._error is None and not (answers and self._arrived.empty()):
-            key, answer = self._arrived.get()
-            if isinstance(answer, Exception):
-                self._error = answer
-            else:
-                answers.append((key, answer))
-        if not answers and self._error is not None:
-            raise self._error
-        return answers
-
-    def cancel(self) -> None:
-        """Give up what is in flight."""
-        if self._loop.is_closed():
-            return
-        self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in list(self._tasks)])
-
-    def _spawn(self, key: str, request: Request) -> None:
-        task = self._loop.create_task(self._run(key, request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _run(self, key: str, request: Request) -> None:
-        try:
-            self._arrived.put((key, await self._engine.answer(request)))
-        except Exception as error:
-            self._arrived.put((key, error))
 
 
 def _api_key(config: OpenAISupervisor, urls: list[str | None]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -34,6 +35,7 @@ class _Message(msgspec.Struct):
 class _Choice(msgspec.Struct):
     message: _Message
     finish_reason: str | None = None
+    index: int = 0
 
 
 class _Usage(msgspec.Struct):
@@ -48,8 +50,12 @@ class _Reply(msgspec.Struct):
     usage: _Usage | None = None
 
 
-def request_body(request: Request, model: str, *, schema: bool, length_field: str) -> dict[str, Any]:
-    """The request as chat completions take it. ``schema``: ask for structured output where the request has one."""
+def request_body(requests: Sequence[Request], model: str, *, schema: bool, length_field: str) -> dict[str, Any]:
+    """Samples of the same conversation as one request that chat completions take.
+
+    ``schema``: ask for structured output where the requests have one. The seed is the first sample's.
+    """
+    request = requests[0]
     sampling = request.sampling
     body: dict[str, Any] = {
         "model": model,
@@ -59,6 +65,8 @@ def request_body(request: Request, model: str, *, schema: bool, length_field: st
         "seed": sample_seed(request),
         length_field: sampling.max_tokens,
     }
+    if len(requests) > 1:
+        body["n"] = len(requests)
     if sampling.stop:
         body["stop"] = list(sampling.stop)
     if schema and request.json_schema is not None:
@@ -67,30 +75,67 @@ def request_body(request: Request, model: str, *, schema: bool, length_field: st
     return body
 
 
+def siblings(one: Request, other: Request) -> bool:
+    """Whether they are samples of the same conversation under the same settings, drawn at random."""
+    return (
+        one.messages == other.messages
+        and one.sampling == other.sampling
+        and one.sampling.temperature > 0
+        and one.seed == other.seed
+        and one.json_schema == other.json_schema
+    )
+
+
 def sample_seed(request: Request) -> int:
     """A 31-bit seed of its own for each sample of the same messages."""
     return int(digest(str(request.seed), str(request.index), size=8), 16) & 0x7FFFFFFF
 
 
-def read(reply: object) -> Answer:
-    """A chat completion's JSON as an answer. Raises :class:`Transient` when there is none in it."""
+def read(reply: object, count: int = 1) -> list[Answer]:
+    """The answers in a chat completion's JSON, at least one and at most ``count``; some servers give fewer.
+
+    Raises:
+        Transient: when there is none in it.
+    """
     try:
         found = msgspec.convert(reply, _Reply)
     except msgspec.ValidationError as error:
         raise Transient(f"unreadable reply: {error}") from None
     if not found.choices:
         raise Transient("reply without choices")
-    choice, usage = found.choices[0], found.usage or _Usage()
+    usage = found.usage or _Usage()
+    answers = [_answer(choice) for choice in sorted(found.choices, key=lambda choice: choice.index)[:count]]
+    # Servers count the prompt once and tell the sum over all choices.
+    first = next((n for n, answer in enumerate(answers) if isinstance(answer, Completion)), 0)
+    sizes = [len(answer.text) + 1 if isinstance(answer, Completion) else 0 for answer in answers]
+    counts = _shares(usage.completion_tokens or 0, sizes)
+    return [
+        msgspec.structs.replace(
+            answer, prompt_tokens=(usage.prompt_tokens or 0) if n == first else 0, completion_tokens=counts[n]
+        )
+        if isinstance(answer, Completion)
+        else answer
+        for n, answer in enumerate(answers)
+    ]
+
+
+def _answer(choice: _Choice) -> Answer:
     if choice.finish_reason == "content_filter":
         return Failure(reason="content_filter")
     if choice.message.content is None and choice.message.refusal:
         return Failure(reason="refusal", detail=unicode(choice.message.refusal[:200]))
     return Completion(
-        text=unicode(choice.message.content or ""),
-        finish="length" if choice.finish_reason == "length" else "stop",
-        prompt_tokens=usage.prompt_tokens or 0,
-        completion_tokens=usage.completion_tokens or 0,
+        text=unicode(choice.message.content or ""), finish="length" if choice.finish_reason == "length" else "stop"
     )
+
+
+def _shares(total: int, sizes: Sequence[int]) -> list[int]:
+    """``total`` split in proportion to ``sizes``; the parts add up to it."""
+    whole, passed, parts = sum(sizes) or 1, 0, list[int]()
+    for size in sizes:
+        passed += size
+        parts.append(round(total * passed / whole) - sum(parts))
+    return parts
 
 
 def error_text(error: Any) -> str:

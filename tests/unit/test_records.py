@@ -146,7 +146,7 @@ def test_rows_are_immutable_and_documented(kind):
 
 def test_half_a_surrogate_pair_from_a_server_can_be_stored():
     message = {"content": "a smile \ud83d cut in half"}
-    answer = read({"choices": [{"message": message, "finish_reason": "length"}]})
+    (answer,) = read({"choices": [{"message": message, "finish_reason": "length"}]})
     assert decode_answer(encode_answer(answer)) == answer
     assert answer.text == "a smile \ufffd cut in half"
     assert unicode("whole 😀") == "whole 😀"
