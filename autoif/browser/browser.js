@@ -218,8 +218,11 @@ function go() {
   else location.hash = wanted;
 }
 
+// An instruction as the index knows it.
+const line = (text) => [...text.replace(/[ \t\r\n\f\v]+/g, " ").replace(/^ +| +$/g, "")].slice(0, KEY).join("");
+
 function follow(text) {
-  app.filter = { state: "", text: "", instruction: [...text].slice(0, KEY).join("") };
+  app.filter = { state: "", text: "", instruction: line(text) };
   app.at = 0;
   go();
 }

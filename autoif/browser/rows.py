@@ -5,6 +5,7 @@ Rows are decoded only as far as that: one that is written to a page goes there a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 
 INSTRUCTION_CHARS = 300
 """Characters of an instruction by which rows are found together."""
+_SPACES = re.compile("[ \t\r\n\f\v]+")
 
 
 class _Text(msgspec.Struct):
@@ -125,4 +127,5 @@ def _told(about: _Inside) -> tuple[str, str]:
     text = text or " ".join(turn.content for turn in about.messages) or about.response
     if about.origin:
         instruction = instruction or about.text
-    return instruction[:INSTRUCTION_CHARS], text
+    # On one line, as a field of a page holds it; the page does the same before it compares.
+    return _SPACES.sub(" ", instruction).strip(" ")[:INSTRUCTION_CHARS], text

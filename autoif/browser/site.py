@@ -39,7 +39,7 @@ INDEX_CHARS = 16_000_000
 """Characters of all rows' beginnings in one index: with a million rows each has fewer."""
 SHORTEST, LONGEST = 24, 140
 """Bounds of one row's beginning."""
-VERSION = 2
+VERSION = 3
 """Of the files' form: pages of another version are written again."""
 NOT_SHOWN = (TrainStep, Result, Comparison, Contamination)
 """Curves and measurements: the report shows them."""

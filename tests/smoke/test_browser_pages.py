@@ -127,6 +127,18 @@ def test_a_record_shows_functions_cases_the_matrix_and_each_verdict(browser: Bro
     assert browser.evaluate("document.querySelectorAll('.steps-along a').length") > 3
 
 
+def test_a_prompt_of_several_lines_is_followed_through_the_answers_of_all_models(browser: Browser, page: Path) -> None:
+    browser.open(page, 1280, dark=False)
+    ready(browser)
+    go(browser, "#stage=answer_heldout_sft")
+    read(browser)
+    browser.evaluate("document.body.dataset.ready = ''; document.querySelector('.about-it button').click()")
+    ready(browser)
+    assert count(browser).startswith("1–")
+    steps = browser.evaluate("[...document.querySelectorAll('.steps-along b')].map(step => step.textContent)")
+    assert steps == ["answer_heldout_base", "answer_heldout_sft", "answer_heldout_online_dpo"]
+
+
 def test_a_hundred_thousand_records_open_and_filter_at_once(browser: Browser, tmp_path: Path) -> None:
     """The index is that of 100 000 records; the pages behind it are those of the few that are opened."""
     total, kept = 100_000, 70_000
