@@ -185,8 +185,20 @@ def other_value(value):
     raise AssertionError(f"no other value than {value!r} is known")
 
 
-def mutated(path):
+def whole():
+    """A run with every stage that can be left out."""
     made = config("offline")
+    pipeline = made.pipeline
+    for section in (pipeline.near_duplicates, pipeline.mutation_check, pipeline.check_functions):
+        section.enabled = True
+    pipeline.compose.constraints = 2
+    pipeline.contamination.drop = True
+    pipeline.sft_dataset.per_prompt = 2
+    return made
+
+
+def mutated(path, made=None):
+    made = made or config("offline")
     holder = made
     for name in path[:-1]:
         holder = getattr(holder, name)
@@ -197,6 +209,8 @@ def mutated(path):
 # The option's name, and what changes the graph itself or which file is read.
 NOT_COMPARED = {("pipeline", "name"), ("pipeline", "queries", "source"), ("pipeline", "start", "kind")}
 PATHS = {("pipeline", part, "path") for part in ("queries", "start")} | {("pipeline", "self_instruct", "seeds")}
+PATHS |= {("pipeline", "start", "sft")}
+NOT_COMPARED |= {("pipeline", "contamination", part) for part in ("drop", "benchmarks")}
 COMPARED = [
     pytest.param(path, identity, id=".".join(path))
     for section in ("pipeline", "execution", "supervisor")
@@ -207,7 +221,7 @@ COMPARED = [
 
 @pytest.mark.parametrize(("path", "identity"), COMPARED)
 def test_every_setting_changes_a_place_unless_it_only_changes_how_fast_or_where(tmp_path, path, identity):
-    assert bool(changed(config("offline"), mutated(path), tmp_path)) is identity
+    assert bool(changed(whole(), mutated(path, whole()), tmp_path)) is identity
 
 
 @pytest.mark.parametrize("section", ["hardware", "tracking", "paths"])
@@ -257,3 +271,26 @@ def test_the_synthesis_part_names_what_later_parts_start_from():
     assert [made.verified.title, made.queries.title, made.prompts.title] == ["nli_filter", "queries", "attach_queries"]
     assert (made.scored.title, made.examples.title) == ("score", "sft_dataset")
     assert all(isinstance(stage, Stage) for stage in made.stages)
+
+
+def test_checks_of_functions_narrow_what_everything_behind_them_uses():
+    made = config("online")
+    made.pipeline.check_functions.enabled = True
+    stages = build(made)
+    assert inputs(stages, "check_functions") == ["nli_filter", "observe_responses"]
+    assert inputs(stages, "verify_responses") == ["narrow_answers"]
+    assert inputs(stages, "sample_1") == ["attach_queries_checked", "train_sft"]
+    assert inputs(stages, "heldout_prompts") == ["check_functions", "queries"]
+
+
+def test_optional_stages_stand_where_they_save_most():
+    stages = titles(build(whole()))
+    for before, after in (
+        ("near_duplicates", "write_verifiers"),
+        ("cross_verify", "mutation_check"),
+        ("mutation_check", "back_translate"),
+        ("nli_filter", "compose"),
+        ("compose", "attach_queries"),
+        ("check_functions", "verify_responses"),
+    ):
+        assert stages.index(before) < stages.index(after)
