@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autoif import border, sweep
+from autoif import border, sweep, tasks
 from autoif.border import CONF
 from autoif.config import GrpoAlgorithm, OnlineDpoAlgorithm, RecordedSupervisor
 from autoif.errors import ConfigError
@@ -158,9 +158,7 @@ def test_ablations_share_every_stage_before_the_one_they_change(
     assert len(distinct) <= every - sum(order.index(last) + 1 for last in ABLATED.values())
 
 
-def test_a_sweep_of_one_experiment_is_planned_point_by_point(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_table_is_written_of_what_is_there_however_little(tmp_path: Path) -> None:
     cfg, _ = border.compose_any(
         [
             "experiment=table3_components",
@@ -171,7 +169,7 @@ def test_a_sweep_of_one_experiment_is_planned_point_by_point(
         ],
         multirun=False,
     )
-    assert sweep.run(cfg) == 0
+    assert sweep.run(cfg, typed=False) == 0
     assert (tmp_path / "runs/table3_components_cpu/table.md").exists()
     assert "experiment.point=full" in (tmp_path / "runs/table3_components_cpu/table.md").read_text()
 
@@ -181,3 +179,20 @@ def test_online_points_train_online(expanded: dict[tuple[str, str], list[Point]]
     for point in expanded[name, "cpu"]:
         if "online" in str(point.config.experiment.point):
             assert isinstance(point.config.algorithm, OnlineDpoAlgorithm | GrpoAlgorithm)
+
+
+def test_a_point_without_its_data_is_left_out_at_a_smaller_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = []
+    monkeypatch.setattr(tasks, "dispatch", lambda config, *_: ran.append(config.experiment.point))
+    chosen = ["experiment=table1_main", "scale=cpu", "experiment.point=qwen2_7b_sharegpt,qwen2_7b_online_dpo"]
+    places = [f"paths.store={tmp_path}/store", f"paths.runs={tmp_path}/runs"]
+    cfg, _ = border.compose_any([*chosen, *places], multirun=False)
+    assert sweep.run(cfg, typed=False) == 0
+    assert ran == ["qwen2_7b_online_dpo"]
+    printed = capsys.readouterr().out
+    assert "table1_main_cpu/qwen2_7b_sharegpt is left out: data.path is not set" in printed
+    alone, _ = border.compose_any([*chosen[:2], "experiment.point=qwen2_7b_sharegpt", *places], multirun=False)
+    sweep.run(alone, typed=False)
+    assert ran == ["qwen2_7b_online_dpo", "qwen2_7b_sharegpt"], "asked for alone it is started, and says what it lacks"
