@@ -287,6 +287,10 @@ def _hardware(hardware: HardwareConfig) -> Iterator[str]:
         yield "hardware.offload_optimizer moves states from a GPU to its host: set hardware.accelerator=gpu"
     if hardware.offload_optimizer and hardware.strategy not in _SHARDED:
         yield "hardware.offload_optimizer needs hardware.strategy=zero1, zero2 or zero3"
+    if hardware.techniques.compile and hardware.strategy is Strategy.zero3:
+        yield "hardware.techniques.compile=true cannot gather what hardware.strategy=zero3 spreads: turn one off"
+    if hardware.techniques.liger and hardware.accelerator is not Accelerator.gpu:
+        yield "hardware.techniques.liger=true needs hardware.accelerator=gpu"
     if hardware.attention not in _ATTENTION:
         yield f"hardware.attention={hardware.attention!r}: expected one of {', '.join(sorted(_ATTENTION))}"
     flash_runs = hardware.accelerator is Accelerator.gpu and hardware.precision is Precision.bf16

@@ -9,7 +9,7 @@ from typing import Any
 
 from autoif.config import DpoConfig, GrpoConfig, HardwareConfig, Schedule, TrainingConfig
 from autoif.records import AnswerGroup, GroupAnswer, Message, PreferencePair, Record, SftExample, write_records
-from autoif.training.job import GroupObjective, Job, Preference, Techniques
+from autoif.training.job import GroupObjective, Job, Preference
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
@@ -192,5 +192,4 @@ def _job(
         hardware=HardwareConfig(name="test", micro_batch_size=micro, threads=1),
         preference=preference,
         group=group,
-        techniques=Techniques(),
     )

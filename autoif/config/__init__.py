@@ -10,7 +10,7 @@ from autoif.config.contamination import ContaminationConfig, DecontaminationConf
 from autoif.config.data import Data, DataConfig
 from autoif.config.evaluation import BenchmarkConfig, Checks, EvaluationConfig, HeldoutConfig
 from autoif.config.experiment import ExperimentConfig, PointConfig
-from autoif.config.hardware import Accelerator, HardwareConfig, Precision, SlurmConfig, Strategy
+from autoif.config.hardware import Accelerator, HardwareConfig, Precision, SlurmConfig, Strategy, Techniques
 from autoif.config.models import ModelConfig, Setting, SettingConfig, ShapeConfig
 from autoif.config.run import ExportFormat, Launch, PathsConfig, RunConfig, Task, TaskConfig, Tracking, TrackingConfig
 from autoif.config.supervision import (
@@ -141,6 +141,7 @@ __all__ = [
     "SupervisorConfig",
     "Task",
     "TaskConfig",
+    "Techniques",
     "Tracking",
     "TrackingConfig",
     "TrainingConfig",

@@ -54,6 +54,22 @@ class SlurmConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class Techniques:
+    """What makes a training step cheaper. Each gives the losses of the plain path, up to rounding; a test shows it.
+
+    ``packing``: sequences laid end to end instead of padded. ``share_prompt``: a prompt computed once for all its
+    answers (needs ``packing``). ``label_logits``: logits only where a label is, in one buffer. ``compile``: the layers'
+    MLPs and norms through ``torch.compile``. ``liger``: liger's kernels for norms, rotary embedding and MLP (GPUs).
+    """
+
+    packing: bool = True
+    share_prompt: bool = True
+    label_logits: bool = True
+    compile: bool = False
+    liger: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
 class HardwareConfig:
     """Where and how fast things run; never part of a fingerprint.
 
@@ -78,6 +94,7 @@ class HardwareConfig:
     attention: str = "sdpa"
     generation_batch_size: int = 32
     threads: int = 0
+    techniques: Techniques = field(default_factory=Techniques)
     memory_gb: float = 0.0
     host_memory_gb: float = 0.0
     peak_tflops: float = 0.0

@@ -7,6 +7,9 @@ batch, micro-batch, threads and precision. Each arm is a process; rounds alterna
 A step's cost is the median over all steps but the first, plus the reference pass spread over the steps. Tokens are
 those of the sequences, prompts included, a pair's prompt counted twice: what is computed is each arm's own affair.
 CPU seconds are given beside wall time because other processes on the machine do not distort them.
+
+``--keep FILE`` adds this call's rounds to those of earlier ones, so that a long measurement can be taken in pieces.
+``--memory`` compares the peaks of ours alone: DPO beside SFT, with equal tokens in each micro-batch.
 """
 
 from __future__ import annotations
@@ -24,12 +27,13 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from autoif.config import HardwareConfig, TrainingConfig
+from autoif.config import HardwareConfig, Techniques, TrainingConfig
 from autoif.records import Message, PreferencePair, Record, SftExample, write_records
+from autoif.store import write_atomically
 from autoif.training.job import Job, Preference, read_job
 from autoif.training.launch import EVENT, environment
 from autoif.training.main import die_with_parent
@@ -61,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=8, help="sequences (pairs) a step")
     parser.add_argument("--micro", type=int, default=4)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--techniques", nargs="+", default=[], metavar="NAME", help="turn one of ours over: compile, …")
+    parser.add_argument("--keep", type=Path, help="JSON file that the rounds are added to")
+    parser.add_argument("--memory", action="store_true", help="peak memory of DPO over SFT's")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--arm", help=argparse.SUPPRESS)
     parser.add_argument("--job", help=argparse.SUPPRESS)
@@ -71,28 +78,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if not options.model:
         parser.error("--model is needed: a folder with a small model")
+    if options.memory:
+        print(memory(options))
+        return 0
     names = ["ours", "trl", "trl_tuned"] if find_spec("trl") else ["ours"]
-    results = {a: rounds(a, options, names) for a in options.algorithm}
+    seen = kept(options.keep)
+    for algorithm in options.algorithm:
+        rounds(algorithm, options, names, seen.setdefault(algorithm, {}))
+    results = {algorithm: {arm: middle(runs) for arm, runs in arms.items()} for algorithm, arms in seen.items()}
     print(json.dumps(msgspec.to_builtins(results), indent=1) if options.json else table(results))
     if "trl" not in names:
         print("TRL is not installed: ours alone (pip install trl)", file=sys.stderr)
     return 0
 
 
-def rounds(algorithm: str, options: argparse.Namespace, arms: list[str]) -> dict[str, Figures]:
-    """Alternating rounds of all arms; the median round of each by wall time."""
-    seen: dict[str, list[Figures]] = {arm: [] for arm in arms}
+def kept(path: Path | None) -> dict[str, dict[str, list[Figures]]]:
+    """The rounds of earlier calls, by algorithm and arm."""
+    if path is None or not path.exists():
+        return {}
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, list[Figures]]])
+
+
+def rounds(algorithm: str, options: argparse.Namespace, arms: list[str], seen: dict[str, list[Figures]]) -> None:
+    """Alternating rounds of all arms, added to ``seen``."""
+    before = kept(options.keep)
     for _ in range(options.rounds):
         for arm in arms:
             with tempfile.TemporaryDirectory() as folder:
-                seen[arm].append(measure(arm, make_job(algorithm, options, Path(folder))))
+                seen.setdefault(arm, []).append(measure(arm, make_job(algorithm, options, Path(folder))))
                 print(f"{algorithm} {arm}: {seen[arm][-1]}", file=sys.stderr, flush=True)
-    return {arm: sorted(runs, key=lambda f: f.tokens_per_second)[len(runs) // 2] for arm, runs in seen.items()}
+        if options.keep:
+            write_atomically(options.keep, msgspec.json.encode({**before, algorithm: seen}))
 
 
-def make_job(algorithm: str, options: argparse.Namespace, folder: Path) -> Job:
-    """One epoch over random rows with about the lengths that AutoIF's data has."""
-    rows = rows_of(algorithm, options.batch * options.steps)
+def middle(runs: list[Figures]) -> Figures:
+    """The median round by wall time; of an even number the slower of the two in the middle."""
+    return sorted(runs, key=lambda f: f.tokens_per_second)[(len(runs) - 1) // 2]
+
+
+def memory(options: argparse.Namespace) -> str:
+    """Peak memory of DPO with stored reference log-probabilities over SFT's, at equal tokens in a micro-batch."""
+    peaks = {}
+    for algorithm, rows in (("sft", 1), ("dpo", 2)):
+        half = argparse.Namespace(**vars(options) | {"batch": options.batch // rows, "micro": options.micro // rows})
+        with tempfile.TemporaryDirectory() as folder:
+            peaks[algorithm] = measure("ours", make_job(algorithm, half, Path(folder), spread=0.0)).peak_gb
+    ratio = peaks["dpo"] / peaks["sft"]
+    return f"peak memory: SFT {peaks['sft']} GB, DPO {peaks['dpo']} GB: {ratio:.2f}×"
+
+
+def make_job(algorithm: str, options: argparse.Namespace, folder: Path, spread: float = 1.0) -> Job:
+    """One epoch over random rows with about the lengths that AutoIF's data has; ``spread`` 0 makes them all alike."""
+    rows = rows_of(algorithm, options.batch * options.steps, spread)
     write_records(folder / "rows.jsonl", rows)
     model = str(Path(options.model).absolute())
     return Job(
@@ -102,17 +139,23 @@ def make_job(algorithm: str, options: argparse.Namespace, folder: Path) -> Job:
         work=str(folder),
         seed=0,
         training=TrainingConfig(learning_rate=1e-5, global_batch_size=options.batch, epochs=1, max_length=1024),
-        hardware=HardwareConfig(name="bench", micro_batch_size=options.micro, threads=options.threads),
+        hardware=HardwareConfig(
+            name="bench",
+            micro_batch_size=options.micro,
+            threads=options.threads,
+            techniques=Techniques(**{name: not getattr(Techniques(), name) for name in options.techniques}),
+        ),
         preference=Preference(beta=0.1, nll_weight=0.0, reference=model) if algorithm == "dpo" else None,
     )
 
 
-def rows_of(algorithm: str, count: int, seed: int = 0) -> list[Record]:
-    """Prompts of 20..60 words, answers of 40..260: skewed, as answers are."""
+def rows_of(algorithm: str, count: int, spread: float = 1.0, seed: int = 0) -> list[Record]:
+    """Prompts of 20..60 words, answers of 40..260: skewed, as answers are; with ``spread`` 0 all of the mean length."""
     source = random.Random(seed)
 
     def text(low: int, high: int) -> str:
-        return " ".join(source.choices(WORDS, k=int(low + (high - low) * source.random() ** 2)))
+        share = 1 / 3 + spread * (source.random() ** 2 - 1 / 3)
+        return " ".join(source.choices(WORDS, k=int(low + (high - low) * share)))
 
     def row(index: int) -> Record:
         prompt = Message(role="user", content=text(20, 60))
@@ -220,71 +263,9 @@ def _ours(job: Job) -> None:
 
 
 def _trl(job: Job, tuned: bool = False) -> None:
-    """TRL's trainer on the same rows. Its defaults stay, but for what would change the arithmetic."""
-    import torch
-    import trl  # type: ignore[import-not-found]
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from autoif.training.bench_trl import train
 
-    torch.set_num_threads(job.hardware.threads or len(os.sched_getaffinity(0)))
-
-    class Report(TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            if logs and "loss" in logs:
-                print(f"{EVENT}step {state.global_step} loss {logs['loss']}", flush=True)
-
-    settings: dict[str, Any] = {
-        "output_dir": job.work,
-        "per_device_train_batch_size": job.hardware.micro_batch_size,
-        "gradient_accumulation_steps": job.training.global_batch_size // job.hardware.micro_batch_size,
-        "num_train_epochs": 1,
-        "learning_rate": job.training.learning_rate,
-        "max_length": job.training.max_length,
-        "bf16": False,
-        "use_cpu": True,
-        "logging_steps": 1,
-        "report_to": "none",
-        "save_strategy": "no",
-        "disable_tqdm": True,
-    }
-    if tuned:
-        settings |= {"gradient_checkpointing": False, "train_sampling_strategy": "group_by_length"}
-    common: dict[str, Any] = {"processing_class": AutoTokenizer.from_pretrained(job.start), "callbacks": [Report()]}
-    model = AutoModelForCausalLM.from_pretrained(job.start, dtype=torch.float32)
-    data = Dataset.from_list(list(_trl_rows(job)))
-    if job.preference is None:
-        trl.SFTTrainer(model=model, args=trl.SFTConfig(**settings), train_dataset=data, **common).train()
-        return
-    if tuned:
-        # Rows of a preference dataset have no length column that the sampler knows.
-        settings |= {"precompute_ref_log_probs": True, "train_sampling_strategy": "random"}
-    reference = AutoModelForCausalLM.from_pretrained(job.start, dtype=torch.float32)
-    config = trl.DPOConfig(beta=job.preference.beta, **settings)
-    print(f"{EVENT}reference", flush=True)
-    trainer = trl.DPOTrainer(model=model, ref_model=reference, args=config, train_dataset=data, **common)
-    print(f"{EVENT}ready", flush=True)
-    trainer.train()
-
-
-def _trl_rows(job: Job) -> Any:
-    from autoif.records import read_records
-
-    def turn(role: str, content: str) -> dict[str, str]:
-        return {"role": role, "content": content}
-
-    if job.preference is None:
-        for row in read_records(Path(job.data), SftExample):
-            yield {
-                "prompt": [turn("user", row.messages[0].content)],
-                "completion": [turn("assistant", row.messages[1].content)],
-            }
-        return
-    for pair in read_records(Path(job.data), PreferencePair):
-        yield {
-            "prompt": [turn("user", pair.prompt[0].content)],
-            "chosen": [turn("assistant", pair.chosen)],
-            "rejected": [turn("assistant", pair.rejected)],
-        }
+    train(job, tuned)
 
 
 _ARMS: dict[str, Callable[[Job], None]] = {"ours": _ours, "trl": _trl, "trl_tuned": lambda job: _trl(job, tuned=True)}

@@ -15,11 +15,12 @@ from typing import Protocol
 
 import msgspec
 
+from autoif.config import Techniques
 from autoif.errors import DataError
 from autoif.records import AnswerGroup, Message, PreferencePair, SftExample, read_records
 from autoif.training.batches import MicroBatch, answers_batch, sft_batch
 from autoif.training.chat import Chat, Encoded, EncodedAnswers
-from autoif.training.job import Job, Techniques
+from autoif.training.job import Job
 from autoif.training.plan import Plan, Step, micro_batch_rows
 
 
@@ -27,13 +28,15 @@ class Data(Protocol):
     """What the loop needs of a dataset; lists are indexed alike.
 
     ``lengths``: tokens a row costs (a prompt once for each of its answers). ``learnt``: tokens it is trained on.
-    ``answers``: sequences of a row, at most. ``dropped``: rows that truncation left nothing of. ``truncated``: rows
+    ``computed``: tokens of an epoch that go through the layers (shared prompts once, padding aside). ``answers``:
+    sequences of a row, at most. ``dropped``: rows that truncation left nothing of. ``truncated``: rows
     that were cut.
     """
 
     ids: list[str]
     lengths: list[int]
     learnt: list[int]
+    computed: int
     answers: int
     dropped: int
     truncated: int
@@ -63,6 +66,7 @@ class SftData:
             self.rows.append(Encoded(array("i", row.tokens), bytes(row.labels)))
         self.lengths = [len(row.tokens) for row in self.rows]
         self.learnt = [sum(row.labels) - bool(row.labels[0]) for row in self.rows]
+        self.computed = sum(self.lengths)
 
     def batch(self, indices: tuple[int, ...]) -> MicroBatch:
         rows = [self.rows[i] for i in indices]
@@ -81,6 +85,9 @@ class AnswersData:
         self.answers = max((len(row.answers) for row in self.rows), default=1)
         self.learnt = [sum(map(len, row.answers)) for row in self.rows]
         self.lengths = [len(row.answers) * len(row.prompt) + n for row, n in zip(self.rows, self.learnt, strict=True)]
+        once = techniques.packing and techniques.share_prompt
+        saved = sum((len(row.answers) - 1) * len(row.prompt) for row in self.rows) if once else 0
+        self.computed = sum(self.lengths) - saved
 
     def read(self, path: Path) -> None:
         """Add the rows of a file."""
@@ -134,7 +141,7 @@ def load_data(job: Job, chat: Chat) -> SftData | PairData | GroupData:
     Raises:
         DataError: when no row is left to train on.
     """
-    data = _KINDS[job.algorithm](Path(job.data), chat, job.training.max_length, job.techniques)
+    data = _KINDS[job.algorithm](Path(job.data), chat, job.training.max_length, job.hardware.techniques)
     if not data.ids:
         raise DataError(
             f"{job.data}: none of the {data.dropped} rows has room for an answer within max_length="

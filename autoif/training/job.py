@@ -32,18 +32,6 @@ class GroupObjective(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
 
 
-class Techniques(msgspec.Struct, frozen=True, kw_only=True):
-    """Switches for what makes a step cheaper. Each gives the same losses as the plain path; a test shows it.
-
-    ``packing``: sequences laid end to end instead of padded. ``share_prompt``: a prompt computed once for all its
-    answers (needs ``packing``). ``label_logits``: logits only where a label is, in one buffer.
-    """
-
-    packing: bool = True
-    share_prompt: bool = True
-    label_logits: bool = True
-
-
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One training run. Paths are absolute; ``start`` is a Hugging Face folder. ``preference`` is set for DPO,
     ``group`` for GRPO, neither for SFT."""
@@ -57,7 +45,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     hardware: HardwareConfig
     preference: Preference | None = None
     group: GroupObjective | None = None
-    techniques: Techniques = Techniques()
 
     @property
     def algorithm(self) -> str:

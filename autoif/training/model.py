@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoif.config import HardwareConfig, Precision
-from autoif.errors import EngineError
+from autoif.config import HardwareConfig, Precision, Techniques
+from autoif.errors import EngineError, MissingExtraError
 from autoif.training.attention import PACKED, register
 from autoif.training.batches import MicroBatch
-from autoif.training.job import Techniques
 from autoif.training.losses import fused_token_log_probs, token_log_probs
 
 
@@ -58,8 +57,8 @@ class Policy(nn.Module):
         return token_log_probs(logits.index_select(0, batch.where), batch.targets)
 
 
-def load_policy(folder: Path, hardware: HardwareConfig, techniques: Techniques, dtype: torch.dtype) -> Policy:
-    """Load a model folder for training: dropout off, packed or plain attention, activation checkpointing if asked.
+def load_policy(folder: Path, hardware: HardwareConfig, dtype: torch.dtype) -> Policy:
+    """Load a model folder for training: dropout off, packed or plain attention, and what the hardware asks for.
 
     Raises:
         EngineError: when the folder cannot be loaded, or its attention cannot be packed.
@@ -67,6 +66,7 @@ def load_policy(folder: Path, hardware: HardwareConfig, techniques: Techniques, 
     from transformers import AutoModelForCausalLM
 
     register()
+    techniques = hardware.techniques
     attention = PACKED if techniques.packing else hardware.attention
     try:
         with warnings.catch_warnings():
@@ -81,7 +81,35 @@ def load_policy(folder: Path, hardware: HardwareConfig, techniques: Techniques, 
     model.train()  # transformers loads for inference, Lightning leaves modes alone, and no mode, no checkpointing
     if hardware.activation_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if techniques.liger:
+        use_liger(model)
+    if techniques.compile:
+        compile_layers(model)
     return Policy(model, techniques)
+
+
+def use_liger(model: Any) -> None:
+    """Liger's kernels in place of the model's norms, rotary embedding and gated MLP; the loss is ours.
+
+    Raises:
+        MissingExtraError: when it is not installed.
+    """
+    try:
+        from liger_kernel.transformers import (  # type: ignore[import-not-found]
+            _apply_liger_kernel_to_instance as apply,
+        )
+    except ImportError:
+        raise MissingExtraError("liger_kernel", "gpu") from None
+    apply(model=model, rope=True, rms_norm=True, swiglu=True, cross_entropy=False, fused_linear_cross_entropy=False)
+
+
+def compile_layers(model: Any) -> None:
+    """Compile what has no attention in it: each layer's MLP and norms, whose elementwise work then runs in one pass.
+    Sequences have no fixed length, so shapes are dynamic.
+    """
+    for name, module in model.named_modules():
+        if name.rpartition(".")[2] in ("mlp", "norm", "input_layernorm", "post_attention_layernorm"):
+            module.compile(dynamic=True)
 
 
 def disable_dropout(model: Any) -> None:

@@ -16,6 +16,7 @@ import msgspec
 import torch
 
 from autoif.config import Accelerator, Strategy
+from autoif.planning.shape import forward_flops, from_config
 from autoif.store import write_atomically
 from autoif.training import checkpoints, strategy
 from autoif.training.chat import Chat, load_chat
@@ -59,6 +60,7 @@ def run(job: Job) -> dict[str, Any]:
         "train_seconds": round(curve.train_seconds, 3),
         "seconds": round(time.monotonic() - began, 3),
         "tokens_per_second": round(curve.tokens / curve.train_seconds, 1) if curve.train_seconds else None,
+        "mfu": utilisation(job, loop, data, curve.tokens / curve.train_seconds) if curve.train_seconds else None,
         "peak_memory_gb": round(peak_memory_gb(), 3),
         "resumed_from_step": start,
     }
@@ -84,7 +86,7 @@ def policy_maker(job: Job, folder: str) -> Callable[[], Policy]:
 
     def make() -> Policy:
         dtype = master_dtype(job.hardware.precision, strategy.is_deepspeed(job.hardware))
-        return load_policy(Path(folder), job.hardware, job.techniques, dtype)
+        return load_policy(Path(folder), job.hardware, dtype)
 
     return make
 
@@ -205,6 +207,18 @@ def normalisation(job: Job) -> str:
     if job.group:
         return f"mean over the global batch's groups, tokens by {job.group.normalisation.value}"
     return "mean over the global batch's pairs" if job.preference else "mean over its response tokens"
+
+
+def utilisation(job: Job, loop: Loop, data: Data, tokens_per_second: float) -> float | None:
+    """Model FLOPs utilisation on GPUs whose peak is known: forward and backward of the tokens that were computed,
+    causal attention counted by half, recomputation not counted; over the peak of all devices."""
+    if job.hardware.accelerator is not Accelerator.gpu or not job.hardware.peak_tflops:
+        return None
+    assert loop.policy is not None
+    shape = from_config(loop.policy.model.config.to_dict())
+    tokens = tokens_per_second * data.computed / sum(data.lengths)
+    length = sum(data.lengths) // (len(data.ids) * data.answers)
+    return round(3 * forward_flops(shape, length) * tokens / (job.hardware.peak_tflops * 1e12 * job.world), 4)
 
 
 def peak_memory_gb() -> float:

@@ -11,7 +11,7 @@ import torch
 from training_tiny import tiny_model
 
 from autoif.border import CONF, load
-from autoif.config import HardwareConfig, Precision, ShapeConfig, Strategy
+from autoif.config import HardwareConfig, Precision, ShapeConfig, Strategy, Techniques
 from autoif.planning import memory
 from autoif.planning.memory import activations, states_gb, training_memory
 from autoif.planning.shape import from_config, parameters, shape_of
@@ -19,7 +19,6 @@ from autoif.training import losses
 from autoif.training.attention import PACKED, register
 from autoif.training.batches import sft_batch
 from autoif.training.chat import Encoded
-from autoif.training.job import Techniques
 from autoif.training.model import Policy, load_policy
 
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
@@ -116,7 +115,7 @@ def test_activations_are_what_autograd_saves(strategy: Strategy, precision: Prec
 
 def test_a_loaded_policy_checkpoints_when_asked(tmp_path: Path) -> None:
     hardware = HardwareConfig(name="x", activation_checkpointing=True)
-    policy = load_policy(tiny_model(tmp_path), hardware, Techniques(), torch.float32)
+    policy = load_policy(tiny_model(tmp_path), hardware, torch.float32)
     assert all(layer.training and layer.gradient_checkpointing for layer in policy.model.base_model.layers)
 
 

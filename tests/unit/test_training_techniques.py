@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,11 @@ import pytest
 import torch
 from training_tiny import pair_rows, sft_rows, tiny_model
 
-from autoif.config import HardwareConfig
+from autoif.config import HardwareConfig, Techniques
 from autoif.records import write_records
 from autoif.training.batches import MicroBatch
 from autoif.training.chat import load_chat
 from autoif.training.data import PairData, SftData
-from autoif.training.job import Techniques
 from autoif.training.losses import sum_by_sequence
 from autoif.training.model import Policy, load_policy
 
@@ -33,7 +33,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def policy(base: Path, techniques: Techniques, **hardware: Any) -> Policy:
-    return load_policy(base, HardwareConfig(name="test", **hardware), techniques, torch.float32)
+    return load_policy(base, HardwareConfig(name="test", techniques=techniques, **hardware), torch.float32)
 
 
 def by_transformers(base: Path, sequences: list[tuple[list[int], list[int]]]) -> torch.Tensor:
@@ -79,6 +79,23 @@ def test_each_switch_gives_the_gradients_of_the_plain_path(base: Path, tmp_path:
     for name, gradient in gradients[0].items():
         scale = gradient.abs().max()
         assert torch.allclose(gradient, gradients[1][name], atol=float(1e-5 * scale)), name
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on CPUs")
+def test_compiled_layers_give_the_same_log_probabilities_and_gradients(base: Path, tmp_path: Path) -> None:
+    write_records(tmp_path / "rows.jsonl", sft_rows(4))
+    data = SftData(tmp_path / "rows.jsonl", load_chat(base), 256, Techniques())
+    found = []
+    for techniques in (Techniques(), Techniques(compile=True)):
+        model = policy(base, techniques)
+        values = [model(data.batch(rows)) for rows in ((0, 1), (2, 3, 1))]
+        torch.cat(values).sum().backward()
+        found.append((values, {n: p.grad for n, p in model.named_parameters()}))
+    for plain, compiled in zip(found[0][0], found[1][0], strict=True):
+        assert torch.allclose(plain, compiled, atol=1e-5)
+    assert found[0][1].keys() == found[1][1].keys()  # a checkpoint has the same names
+    for name, gradient in found[0][1].items():
+        assert torch.allclose(gradient, found[1][1][name], atol=float(1e-4 * gradient.abs().max())), name
 
 
 def test_packed_conversations_do_not_see_each_other(base: Path, tmp_path: Path) -> None:
