@@ -113,6 +113,8 @@ class OnlineAlgorithm(AlgorithmConfig):
     """SFT, then ``iterations`` rounds on the model's own answers: sample, verify, train (paper §3.3).
 
     ``prompts``: at most so many training prompts a round (null: all); a round goes on where the last one ended.
+    ``queries_per_instruction``: queries that the rounds attach to each verified instruction, null for the prompts
+    that were answered for SFT. Own answers cost no supervisor: rounds can ask for more than it was paid to answer.
     """
 
     iterations: int = 1
@@ -121,6 +123,7 @@ class OnlineAlgorithm(AlgorithmConfig):
     top_p: float = 1.0
     max_tokens: int = 1024
     prompts: int | None = None
+    queries_per_instruction: int | None = None
     reference: Reference = Reference.sft
     quality: QualityConfig = field(default_factory=QualityConfig)
 

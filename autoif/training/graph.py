@@ -21,7 +21,7 @@ from autoif.errors import ConfigError
 from autoif.models import model_identity
 from autoif.records import AnswerGroup, Answers, PreferencePair, TrainStep
 from autoif.stage import CHUNK, Estimate, Stage
-from autoif.synthesis import adaptive, datasets, groups, respond, verify_responses
+from autoif.synthesis import adaptive, datasets, groups, query_graph, respond, verify_responses
 from autoif.synthesis.graph import Synthesis
 from autoif.training.stages import TrainStageConfig, train_dpo, train_grpo, train_sft
 
@@ -44,10 +44,12 @@ def training(config: RunConfig, algorithm: AlgorithmConfig, made: Synthesis) -> 
         case OfflineDpoAlgorithm():
             return [sft, *_offline(config, algorithm, made, sft)]
         case OnlineAlgorithm():
-            stages, previous = [sft], sft
+            more = _more_prompts(config, algorithm, made)
+            prompts = more[-1] if more else made.prompts
+            stages, previous = [sft, *more], sft
             for iteration in range(1, algorithm.iterations + 1):
                 reference = sft if algorithm.reference is Reference.sft else previous
-                stages += _round(config, algorithm, made, iteration, previous, reference)
+                stages += _round(config, algorithm, prompts, iteration, previous, reference)
                 previous = stages[-1]
             return stages
     raise ConfigError(f"no training for {type(algorithm).__name__}")
@@ -77,8 +79,17 @@ def _offline(config: RunConfig, algorithm: OfflineDpoAlgorithm, made: Synthesis,
     return [dpo] if made.pairs else [pairs, dpo]
 
 
+def _more_prompts(config: RunConfig, algorithm: OnlineAlgorithm, made: Synthesis) -> list[Stage]:
+    """Prompts for the rounds alone, where they take more queries than the supervisor answered."""
+    if algorithm.queries_per_instruction is None:
+        return []
+    queries = replace(config.pipeline.queries, per_instruction=algorithm.queries_per_instruction)
+    wider = replace(config, pipeline=replace(config.pipeline, queries=queries))
+    return query_graph.prompts(wider, made.verified, made.queries, mark="_online")
+
+
 def _round(
-    config: RunConfig, algorithm: OnlineAlgorithm, made: Synthesis, iteration: int, model: Stage, reference: Stage
+    config: RunConfig, algorithm: OnlineAlgorithm, prompts: Stage, iteration: int, model: Stage, reference: Stage
 ) -> list[Stage]:
     """One iteration on own answers: sample from ``model``, verify, compare, train it further."""
     functions = config.pipeline.write_verifiers.samples
@@ -95,7 +106,7 @@ def _round(
             max_tokens=algorithm.max_tokens,
             prompts=algorithm.prompts,
         ),
-        inputs=(made.prompts, model),
+        inputs=(prompts, model),
         seed=config.seed,
         version=1 if iteration == 1 else 2,  # 2: a later iteration takes the prompts after those of the one before
         estimate=partial(respond.estimate_sample, algorithm),

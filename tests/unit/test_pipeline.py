@@ -294,3 +294,11 @@ def test_optional_stages_stand_where_they_save_most():
         ("check_functions", "verify_responses"),
     ):
         assert stages.index(before) < stages.index(after)
+
+
+def test_the_rounds_may_attach_more_queries_than_the_supervisor_answers() -> None:
+    stages = {stage.title: stage for stage in build(load(["algorithm.queries_per_instruction=5"]))}
+    assert stages["respond"].inputs == (stages["attach_queries"],)
+    assert stages["sample_1"].inputs[0] is stages["attach_queries_online"]
+    assert stages["attach_queries_online"].config.per_instruction == 5
+    assert "attach_queries_online" not in {stage.title for stage in build(load([]))}
