@@ -5,6 +5,7 @@ from enum import Enum
 
 import pytest
 
+from autoif.border import load
 from autoif.config import (
     Data,
     GrpoAlgorithm,
