@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlparse
 
 from autoif.config import (
     Accelerator,
@@ -20,6 +21,7 @@ from autoif.config import (
     OfflineDpoAlgorithm,
     OnlineAlgorithm,
     OnlineDpoAlgorithm,
+    OpenAISupervisor,
     Precision,
     QuerySource,
     RunConfig,
@@ -179,6 +181,7 @@ def _problems(config: RunConfig) -> Iterator[str]:
         yield f"name={config.name!r} names a folder under paths.runs: use letters, digits and . , = + - _ /"
     yield from _experiment(config.experiment)
     yield from _setting(config)
+    yield from _addresses(config)
     yield from _pipeline(config)
     yield from _hardware(config.hardware)
     yield from _algorithm(config.algorithm)
@@ -236,6 +239,17 @@ def _setting(config: RunConfig) -> Iterator[str]:
             f"setting=self_alignment needs supervisor = model, but {answers or 'a recording'} would supervise "
             f"{config.model.path}: add supervisor=self, or a server with supervisor.model={config.model.path}"
         )
+
+
+def _addresses(config: RunConfig) -> Iterator[str]:
+    """An address is written to reports; a key never is."""
+    if isinstance(config.supervisor, OpenAISupervisor):
+        urls = {"base_url": [config.supervisor.base_url or ""], "base_urls": config.supervisor.base_urls}
+        for name in (name for name, found in urls.items() if any("@" in urlparse(url).netloc for url in found)):
+            yield (
+                f"supervisor.{name} holds a name or password before its @: take it out, and put the key into the "
+                f"environment variable {config.supervisor.api_key_env} (supervisor.api_key_env)"
+            )
 
 
 def _pipeline(config: RunConfig) -> Iterator[str]:

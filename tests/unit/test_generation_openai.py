@@ -90,6 +90,16 @@ def test_a_passing_fault_is_asked_again(reply: Reply) -> None:
     assert server.asked["q"] == 3
 
 
+def test_a_server_that_never_answers_properly_is_named_with_what_is_wrong() -> None:
+    empty = (200, {"content-type": "application/json"}, b'{"choices": []}')
+    with (
+        ChatServer(lambda body: empty) as server,
+        pytest.raises(EngineError, match=r"without choices.*see to the server"),
+    ):
+        once(server, ask("q"), retries=2)
+    assert server.asked["q"] == 3
+
+
 def test_retry_after_is_honoured() -> None:
     with ChatServer(failing_first(1, error(429, "slow down", headers={"retry-after": "1"}))) as server:
         started = time.monotonic()
