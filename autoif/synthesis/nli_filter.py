@@ -34,7 +34,7 @@ def nli_filter(context: Context, verifiers: Sequence[Verifier]) -> Iterator[Veri
         for function in verifier.functions
         if _unjudged(function)
     ]
-    labels = iter(_labels(context, pairs))
+    labels = iter(_labels(context, pairs) if pairs else ())
     for verifier in verifiers:
         labelled = tuple(
             replace(function, nli=next(labels) if _unjudged(function) else function.nli)

@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from msgspec.structs import replace
 from scripted import asked, context, failure, reasons, split, verifier
 
-from autoif.config import BackTranslateConfig, NliConfig, NliJudge
+from autoif.config import BackTranslateConfig, NliConfig, NliJudge, NliScope
 from autoif.engines import Engines
 from autoif.errors import EngineError
 from autoif.synthesis.back_translate import back_translate
@@ -62,6 +63,46 @@ def test_a_function_that_cannot_be_read_back_is_dropped_and_its_instruction_when
     assert dropped[0].detail == "content_filter"
 
 
+LIST = 'Here they are:\n```json\n["Use lower case.", "Write\nsmall letters."]\n```'
+
+
+def test_functions_read_back_together_share_a_call_in_their_order():
+    made = context(BackTranslateConfig(together=True, functions=3), lambda request: LIST)
+    kept, dropped = split(back_translate(made, ROWS))
+    assert [[f.back_translation for f in row.functions] for row in kept] == [
+        ["Use lower case.", "Write small letters."],
+        ["Use lower case."],
+    ]
+    assert not dropped
+    first, second = (request.messages[0].content for request in made.engines.supervisor.requests)
+    assert first.index("code_a") < first.index("code_b")
+    assert "code_c" in second
+
+
+@pytest.mark.parametrize("reply", ["No.", "[]", '["a", 3]', "["])
+def test_a_reply_that_is_no_list_drops_its_instruction(reply):
+    kept, dropped = split(back_translate(context(BackTranslateConfig(together=True), lambda request: reply), ROWS))
+    assert (kept, reasons(dropped)) == ([], ["back_translation_unreadable"] * 2)
+    assert dropped[0].detail == reply
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_functions_behind_the_first_so_many_stay_unjudged_and_are_kept(together):
+    made = context(BackTranslateConfig(together=together, functions=1), lambda request: '["Use lower case."]')
+    kept, _ = split(back_translate(made, ROWS))
+    assert [f.back_translation is None for f in kept[0].functions] == [False, True]
+    assert len(made.engines.supervisor.requests) == 2
+    labelled, dropped = split(nli_filter(context(NliConfig(judge=NliJudge.supervisor), lambda r: "neutral"), kept))
+    assert [f.nli for f in labelled[0].functions] == ["neutral", None]
+    assert not dropped
+
+
+def test_what_was_labelled_in_a_file_asks_nobody():
+    rows = [replace(row, functions=tuple(replace(f, nli="neutral") for f in row.functions)) for row in ROWS]
+    made = context(NliConfig(judge=NliJudge.supervisor))  # there is no supervisor to ask
+    assert split(nli_filter(made, rows)) == (rows, [])
+
+
 def test_contradictions_go_and_what_is_left_carries_its_label():
     rows = translated(code_a="Use upper case.", code_b="Use small letters.", code_c="Use four lines.")
 
@@ -70,11 +111,18 @@ def test_contradictions_go_and_what_is_left_carries_its_label():
         assert asked(text) == "nli"
         return "Entailment." if "small letters" in text else "contradiction"
 
-    kept, dropped = split(nli_filter(context(NliConfig(judge=NliJudge.supervisor), judge), rows))
+    by_function = NliConfig(judge=NliJudge.supervisor, scope=NliScope.function)
+    kept, dropped = split(nli_filter(context(by_function, judge), rows))
     assert [[(f.code, f.nli) for f in row.functions] for row in kept] == [[("code_b", "entailment")]]
     assert [(r.reason, r.detail) for r in dropped] == [
         ("nli_contradiction", "Use upper case."),
         ("nli_contradiction", "Use four lines."),
+        ("no_function_left", ""),
+    ]
+    kept, dropped = split(nli_filter(context(NliConfig(judge=NliJudge.supervisor), judge), rows))
+    assert not kept
+    assert [(r.reason, r.detail) for r in dropped if "nli" not in r.reason] == [
+        ("back_translation_disagrees", "contradiction"),
         ("no_function_left", ""),
     ]
 
