@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoif.config import NOT_IDENTITY, ContaminationConfig, DecontaminationConfig, EvaluationConfig, RunConfig
 from autoif.generation.factory import supervisor_identity
@@ -19,6 +19,9 @@ from evaluation.contamination_judge import Rephrased, Similar
 from evaluation.contamination_rows import sample
 from evaluation.judge import Judge
 from evaluation.responses import Question
+
+if TYPE_CHECKING:
+    from autoif.engines import Engines
 
 TABLE_4 = ("ifeval", "followbench")
 """Benchmarks of the paper's table 4."""
@@ -39,6 +42,8 @@ class Measure:
     share: float
     candidates: int
     max_tokens: int
+    role: str = field(default="supervisor", metadata=NOT_IDENTITY)
+    """Which engine judges; who that is stands among the stage's engines."""
     data_dir: str | None = field(default=None, metadata=NOT_IDENTITY)
 
 
@@ -56,6 +61,8 @@ def measuring(config: RunConfig, settings: ContaminationConfig, sets: Sequence[S
     """The stage that compares training ``sets`` with the benchmarks of ``settings``."""
     directory = config.evaluation.data_dir
     judged = settings.candidates > 0
+    role = judging_role(config.evaluation)
+    asked = {role: supervisor_identity(config.evaluation.judge or config.supervisor)} if judged else {}
     calls = settings.candidates * sum(
         source.rows for name in settings.benchmarks for source in contamination_sets.SETS[name].sources[:1]
     )
@@ -70,11 +77,12 @@ def measuring(config: RunConfig, settings: ContaminationConfig, sets: Sequence[S
             share=settings.share,
             candidates=settings.candidates,
             max_tokens=settings.max_tokens,
+            role=role,
             data_dir=directory,
         ),
         inputs=tuple(sets),
         texts={"rephrased": contamination_judge.prompt_text()} if judged else {},
-        engines={"supervisor": supervisor_identity(config.supervisor)} if judged else {},
+        engines=asked,
         estimate=lambda *counts: Estimate(
             records=len(counts) * len(settings.benchmarks), model_calls=len(counts) * calls
         ),
@@ -119,6 +127,16 @@ def _filtering(settings: DecontaminationConfig, directory: str | None, source: S
     )
 
 
+def judging_role(config: EvaluationConfig) -> str:
+    """Who reads the candidates: the judge of the evaluation, or the supervisor where there is none."""
+    return "judge" if config.judge is not None else "supervisor"
+
+
+def judge_of(engines: Engines, role: str, max_tokens: int) -> Judge:
+    """The engine of that role as a judge."""
+    return Judge(engines.judge if role == "judge" else engines.supervisor, max_tokens)
+
+
 def training_sets(models: Iterable[Stage]) -> list[Stage]:
     """The sets that ``models`` (training stages) learn from, each once."""
     return list(dict.fromkeys(source for model in models for source in model.inputs if source.record in DATA))
@@ -128,7 +146,7 @@ def contamination(context: Context, *sets: Rows[Any]) -> Iterator[Contamination]
     """One row for each training set and benchmark."""
     config: Measure = context.config
     questions = contamination_sets.load(list(config.benchmarks), config.data_dir)
-    judge = Judge(context.engines.supervisor, config.max_tokens) if config.candidates else None
+    judge = judge_of(context.engines, config.role, config.max_tokens) if config.candidates else None
     for name, rows in zip(config.data, sets, strict=True):
         yield from measure(name, map(sample, rows), questions, config, judge)
     if judge:

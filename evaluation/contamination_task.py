@@ -17,8 +17,7 @@ from autoif.store import Store
 from evaluation import contamination_sets
 from evaluation.contamination import Sample
 from evaluation.contamination_rows import row_sample
-from evaluation.contamination_stages import DATA, TABLE_4, measure, measuring
-from evaluation.judge import Judge
+from evaluation.contamination_stages import DATA, TABLE_4, judge_of, judging_role, measure, measuring
 
 if TYPE_CHECKING:
     from autoif.engines import Engines
@@ -49,7 +48,8 @@ def check(config: RunConfig, stages: Sequence[Stage], store: Store, engines: Eng
 
 def _file(path: Path, config: RunConfig, settings: ContaminationConfig, engines: Engines) -> list[Contamination]:
     questions = contamination_sets.load(settings.benchmarks, config.evaluation.data_dir)
-    judge = Judge(engines.supervisor, settings.max_tokens) if settings.candidates else None
+    role = judging_role(config.evaluation)
+    judge = judge_of(engines, role, settings.max_tokens) if settings.candidates else None
     unread: list[int] = []
     rows = track(_samples(path, unread), path.name, unit="rec")
     found = list(measure(path.name, rows, questions, settings, judge))

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoif.border import load
-from autoif.config import ContaminationConfig, RunConfig
+from autoif.config import ContaminationConfig, OpenAISupervisor, RunConfig
 from autoif.errors import AutoifError, ConfigError, DataError
 from autoif.generation.base import Completion
 from autoif.pipeline import build
@@ -370,3 +370,21 @@ def test_the_report_says_what_was_found_beside_the_results(config: RunConfig, tm
         assert sentence in text
     assert "1 (50.0%)" in page
     assert "mayor about the old bridge" in page
+
+
+@pytest.mark.parametrize("role", ["judge", "supervisor"])
+def test_the_evaluations_judge_reads_the_candidates_or_else_the_supervisor(config: RunConfig, role: str) -> None:
+    config.evaluation.contamination.candidates = 1
+    if role == "judge":
+        config.evaluation.judge = OpenAISupervisor(model="strict", base_url="http://127.0.0.1:9/v1")
+    model = trained(REPHRASED)
+    (stage,) = contamination_stages.measured(config, [model])
+    assert list(stage.engines) == [role]
+    assert ("strict" in str(stage.engines)) == (role == "judge")
+    store = Store(Path(config.paths.store))
+    run_stage(model.inputs[0], store, NO_ENGINES)
+    engines: Any = SimpleNamespace(**{role: Says((PAIR, "YES"))})
+    manifest = run_stage(stage, store, engines)
+    (row,) = stage.entry(store).records(Contamination)
+    assert (row.rephrased, row.judge) == (1, "a judge")
+    assert manifest.facts["judged"] == row.asked
