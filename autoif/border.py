@@ -57,6 +57,7 @@ _SCHEMAS: dict[str, dict[str, type]] = {
         "vllm_server": schemas.VllmServerSupervisor,
     },
     "schema/algorithm": {
+        "none": schemas.NoTraining,
         "sft": schemas.SftAlgorithm,
         "offline_dpo": schemas.OfflineDpoAlgorithm,
         "online_dpo": schemas.OnlineDpoAlgorithm,

@@ -33,8 +33,11 @@ def build(config: RunConfig) -> tuple[Stage, ...]:
         made = replace(made, stages=(*made.stages, examples), examples=examples)
     trained = training(config, config.algorithm, made)
     models = [stage for stage in trained if stage.record is TrainStep]
-    rest = (*trained, *measured(config, models), *measurement(config, made, models))
-    if config.data.kind is Data.sharegpt:  # which needs no more of the synthesis than what it is measured with
+    compared = measured(config, models) if models else []
+    rest = (*trained, *compared, *measurement(config, made, models))
+    if not rest:  # neither training nor measuring: the data are what is wanted
+        return (*made.stages, *([preference_pairs(config, made)] if "scored" in made.found else []))
+    if config.data.kind is Data.sharegpt or not models:  # no more of the synthesis than what they are measured with
         used = _behind(rest)
         return (*(stage for stage in made.stages if stage in used), *rest)
     return (*made.stages, *rest)

@@ -19,7 +19,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from autoif import border
-from autoif.config import RunConfig
+from autoif.config import NoTraining, RunConfig
 from autoif.errors import AutoifError, ConfigError
 from autoif.hints import did_you_mean
 
@@ -59,19 +59,25 @@ def points(cfg: DictConfig) -> list[Point]:
 
 
 def alike(found: Sequence[Point]) -> dict[str, str]:
-    """Names of points that are the same run as an earlier one → the earlier one's name.
+    """Names of points that are the same run as an earlier one, or only measure its base → the earlier one's name.
 
     At a smaller scale one model stands in for several; what tells their points apart is gone.
     """
     first: list[RunConfig] = []
     same: dict[str, str] = {}
     for point in found:
-        twin = next((config for config in first if _plain(config) == _plain(point.config)), None)
+        twin = next((config for config in first if _covers(_plain(config), _plain(point.config))), None)
         if twin is None:
             first.append(point.config)
         else:
             same[point.config.name] = twin.name
     return same
+
+
+def _covers(first: RunConfig, other: RunConfig) -> bool:
+    if isinstance(other.algorithm, NoTraining):
+        first = dataclasses.replace(first, algorithm=other.algorithm, data=other.data, pipeline=other.pipeline)
+    return first == other
 
 
 def _plain(config: RunConfig) -> RunConfig:

@@ -13,6 +13,7 @@ from pathlib import Path
 from autoif.config import (
     Accelerator,
     Data,
+    NoTraining,
     OpenAISupervisor,
     QuerySource,
     RunConfig,
@@ -79,7 +80,7 @@ def _devices(config: RunConfig) -> Iterator[Requirement]:
         world = hardware.devices * hardware.nodes
         yield Requirement(f"hardware={hardware.name} computes on {world} GPU(s) and this machine shows none")
     needed = sum(states_gb(config.model.parameters, hardware)[:3])
-    if 0 < hardware.memory_gb < needed:
+    if 0 < hardware.memory_gb < needed and not isinstance(config.algorithm, NoTraining):
         yield Requirement(
             f"training {config.model.name} takes {needed:.0f} GB on each device before activations, and "
             f"hardware.memory_gb is {hardware.memory_gb:g}: use more devices, hardware.strategy=zero3 or "

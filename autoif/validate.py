@@ -18,6 +18,7 @@ from autoif.config import (
     HardwareConfig,
     Launch,
     LocalSupervisor,
+    NoTraining,
     OfflineDpoAlgorithm,
     OnlineAlgorithm,
     OnlineDpoAlgorithm,
@@ -203,6 +204,8 @@ def _algorithm(algorithm: AlgorithmConfig) -> Iterator[str]:
 
 def trainings(config: RunConfig) -> Iterator[tuple[str, TrainingConfig]]:
     """The training stages' settings with their dotted paths."""
+    if isinstance(config.algorithm, NoTraining):
+        return
     yield SFT, config.algorithm.sft
     match config.algorithm:
         case OfflineDpoAlgorithm(dpo=dpo) | OnlineDpoAlgorithm(dpo=dpo):

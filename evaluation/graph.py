@@ -29,7 +29,9 @@ _LAST: dict[type[AlgorithmConfig], str] = {
 def measurement(config: RunConfig, made: Synthesis, models: list[Stage]) -> list[Stage]:
     """Every benchmark that can be run, on the base, the SFT and the last model; none gives no stage at all."""
     runnable = [name for name, reason in evaluation.available(config.evaluation).items() if reason is None]
-    subjects: dict[str, tuple[Stage, ...]] = {"base": (), "sft": (models[0],)}
+    subjects: dict[str, tuple[Stage, ...]] = {"base": ()}
+    if models:
+        subjects["sft"] = (models[0],)
     if len(models) > 1:
         subjects[_LAST[type(config.algorithm)]] = (models[-1],)
     verified, extra = yardstick(config, made) if "heldout" in runnable else (made.verified, [])

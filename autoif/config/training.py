@@ -97,6 +97,11 @@ class AlgorithmConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class NoTraining(AlgorithmConfig):
+    """The model is measured as it is; nothing is trained."""
+
+
+@dataclass(kw_only=True, slots=True)
 class SftAlgorithm(AlgorithmConfig):
     """SFT alone."""
 

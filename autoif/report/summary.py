@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from autoif.config import GrpoAlgorithm, OfflineDpoAlgorithm, OnlineDpoAlgorithm, RunConfig, SftAlgorithm
+from autoif.config import GrpoAlgorithm, NoTraining, OfflineDpoAlgorithm, OnlineDpoAlgorithm, RunConfig, SftAlgorithm
 from autoif.records import Comparison, Result
 from autoif.report.collect import Report, models
 from autoif.report.text import count, duration, number, signed
@@ -32,6 +32,7 @@ METRICS = {
 
 
 ALGORITHMS = {
+    NoTraining: "as it is",
     SftAlgorithm: "SFT",
     OfflineDpoAlgorithm: "SFT and offline DPO",
     OnlineDpoAlgorithm: "SFT and online DPO",

@@ -8,6 +8,7 @@ from functools import partial
 from autoif.config import (
     AlgorithmConfig,
     GrpoAlgorithm,
+    NoTraining,
     OfflineDpoAlgorithm,
     OnlineAlgorithm,
     OnlineDpoAlgorithm,
@@ -28,6 +29,8 @@ from autoif.training.stages import TrainStageConfig, train_dpo, train_grpo, trai
 
 def training(config: RunConfig, algorithm: AlgorithmConfig, made: Synthesis) -> list[Stage]:
     """SFT, then what the algorithm adds to it. Every stage of TrainStep rows leaves a model."""
+    if isinstance(algorithm, NoTraining):
+        return []
     sft = Stage(
         name="train_sft",
         record=TrainStep,

@@ -158,6 +158,22 @@ def test_ablations_share_every_stage_before_the_one_they_change(
     assert len(distinct) <= every - sum(order.index(last) + 1 for last in ABLATED.values())
 
 
+def test_a_baseline_that_another_points_base_measures_is_no_run_of_its_own(
+    expanded: dict[tuple[str, str], list[Point]],
+) -> None:
+    assert not alike(expanded["table1_main", ""])
+    same = alike(expanded["table1_main", "cpu"])
+    assert same["table1_main_cpu/mistral_7b"] == same["table1_main_cpu/mixtral_8x22b"]
+
+
+def test_a_model_as_it_is_needs_no_training() -> None:
+    config = border.load(["algorithm=none", "model=mistral_7b", "evaluation=paper", "evaluation.heldout.limit=0"])
+    names = [stage.name for stage in build(config)]
+    assert "answer_ifeval" in names
+    assert names[-2:] == ["results", "comparisons"]
+    assert not {"train_sft", "self_instruct", "respond", "contamination"} & set(names)
+
+
 def test_a_table_is_written_of_what_is_there_however_little(tmp_path: Path) -> None:
     cfg, _ = border.compose_any(
         [
