@@ -23,12 +23,13 @@ def write(config: RunConfig, stages: Sequence[Stage], store: Store) -> Path:
     from autoif.report import html, markdown
     from autoif.report.collect import collect
     from autoif.report.files import run_folder, save
+    from autoif.report.profiles import beside
     from autoif.report.site import summarise, write_site
 
     folder = run_folder(config)
     report = collect(config, stages, store)
     save(folder / "report.md", markdown.render(report))
-    page = save(folder / "report.html", html.render(report))
+    page = save(folder / "report.html", html.render(report, beside(Path(config.paths.runs).expanduser(), config.name)))
     write_site(Path(config.paths.runs).expanduser(), summarise(report))
     return page
 

@@ -9,22 +9,34 @@ from autoif.report.collect import Report, StageView
 from autoif.report.select import RejectedGroup, Tally
 from autoif.report.text import count, percent
 
-INSTRUCTION_LEVEL = ("self_instruct", "write_verifiers", "cross_verify", "back_translate", "nli_filter")
-QUERY_LEVEL = ("attach_queries", "respond", "verify_responses", "score", "sft_dataset", "preference_dataset")
+INSTRUCTION_LEVEL = ("self_instruct", "near_duplicates", "write_verifiers", "import_verifiers", "cross_verify")
+INSTRUCTION_LEVEL += ("mutation_check", "back_translate", "nli_filter", "compose")
+QUERY_LEVEL = ("attach_queries", "respond", "import_answers", "check_functions", "narrow_answers", "verify_responses")
+QUERY_LEVEL += ("score", "sft_dataset", "preference_dataset", "import_examples", "import_pairs", "chosen_answers")
 ONLINE = ("sample", "verify_samples", "online_pairs", "answer_groups")
 PANELS = (("Instructions to verified functions", INSTRUCTION_LEVEL), ("Queries to training data", QUERY_LEVEL))
 ABOUT = {
     "self_instruct": "seed instructions and their rewrites, without duplicates",
+    "near_duplicates": "the same demand in other words drops out",
     "write_verifiers": "a model writes functions and test cases",
+    "import_verifiers": "instructions, functions and cases of a file",
     "cross_verify": "functions and cases vote on each other by execution",
+    "mutation_check": "functions must refuse damaged answers",
     "back_translate": "functions read back into instructions",
     "nli_filter": "contradicting back-translations drop out",
+    "compose": "compatible instructions joined into harder ones",
     "attach_queries": "user queries joined to instructions",
     "respond": "responses sampled from the supervisor",
+    "import_answers": "prompts and answers of a file",
+    "check_functions": "functions that real responses speak against drop out",
+    "narrow_answers": "answers of the instructions that are left",
     "verify_responses": "responses executed against the functions",
     "score": "responses scored for answering the query",
     "sft_dataset": "verified responses as SFT samples",
     "preference_dataset": "followed against not followed, as DPO pairs",
+    "import_examples": "SFT samples of a file",
+    "import_pairs": "DPO pairs of a file",
+    "chosen_answers": "the pairs' chosen answers as SFT samples",
     "sample": "the model answers training prompts itself",
     "verify_samples": "its answers executed against the functions",
     "online_pairs": "followed against not followed, as DPO pairs",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from autoif.report.collect import Report
-from autoif.report.page import document, figures
+from autoif.report.page import document, figures, section
+from autoif.report.profiles import side_by_side
 from autoif.report.provenance import provenance
 from autoif.report.section_contamination import contamination
 from autoif.report.section_example import example
@@ -16,11 +19,15 @@ from autoif.report.section_supervision import supervision
 from autoif.report.section_training import training
 from autoif.report.summary import headline, key_figures, subtitle, title
 from autoif.report.text import escape
+if TYPE_CHECKING:
+    from autoif.report.site import RunSummary
 
+PROFILES_ABOUT = "The funnels of several pipelines on the same instructions: what each keeps, and why it drops the rest."
 SECTIONS = (
     ("results", "Results"),
     ("contamination", "Contamination"),
     ("funnel", "Funnel"),
+    ("profiles", "Profiles"),
     ("supervision", "Supervision"),
     ("example", "Example"),
     ("training", "Training"),
@@ -30,12 +37,13 @@ SECTIONS = (
 )
 
 
-def render(report: Report) -> str:
-    """The whole page."""
+def render(report: Report, beside: Sequence[RunSummary] = ()) -> str:
+    """The whole page. ``beside``: runs whose funnels are shown side by side."""
     parts = {
         "results": results(report),
         "contamination": contamination(report),
         "funnel": funnel_section(report),
+        "profiles": section("profiles", "Profiles", PROFILES_ABOUT, side_by_side(beside)),
         "supervision": supervision(report),
         "example": example(report),
         "training": training(report),

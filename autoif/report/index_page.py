@@ -8,6 +8,7 @@ from urllib.parse import quote
 from autoif.report import paper
 from autoif.report.forest import Row, forest, size
 from autoif.report.page import details, document, figures, section, table, tag
+from autoif.report.profiles import side_by_side
 from autoif.report.section_table import plots, table_html
 from autoif.report.site import RunSummary, StageSummary
 from autoif.report.summary import Measure, benchmark_name, metric_name, primary
@@ -77,7 +78,10 @@ PLAIN = 8
 
 def _group(key: str, name: str, runs: Sequence[RunSummary]) -> str:
     about = runs[0].sentence if len(runs) == 1 else f"{count(len(runs))} points of one sweep."
-    return section(key, name, about, *_forests(runs), _table(runs))
+    compared = side_by_side(runs)
+    return section(
+        key, name, about, *_forests(runs), _table(runs), f"<h3>Funnels side by side</h3>{compared}" if compared else ""
+    )
 
 
 def _forests(runs: Sequence[RunSummary]) -> Iterator[str]:

@@ -20,7 +20,7 @@ import msgspec
 from autoif.records import Comparison, Result
 from autoif.report.collect import Report, StageView
 from autoif.report.files import save
-from autoif.report.funnel import funnel
+from autoif.report.funnel import INSTRUCTION_LEVEL, QUERY_LEVEL, funnel
 from autoif.report.summary import Measure, headline, key_figures, measures, subtitle, title
 from autoif.report.table_data import Table
 
@@ -30,13 +30,19 @@ _SKIP = {"wandb", ".hydra"}
 
 
 class StageSummary(msgspec.Struct, frozen=True):
-    """One stage of a run; ``seconds`` is None while it is not done. ``calls``: its counts of model calls and tokens."""
+    """One stage of a run; ``seconds`` is None while it is not done. ``calls``: its counts of model calls and tokens.
+
+    ``funnel``: whether it is a stage of synthesis; then ``entered`` and ``rejected`` say what it read and dropped.
+    """
 
     title: str
     fingerprint: str
     seconds: float | None = None
     kept: int | None = None
     calls: dict[str, float] = {}
+    funnel: bool = False
+    entered: int = 0
+    rejected: dict[str, int] = {}
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +109,11 @@ def _stage(stage: StageView) -> StageSummary:
         return StageSummary(stage.title, stage.fingerprint)
     noted = stage.manifest.facts.get("calls")
     calls = {str(k): float(v) for k, v in noted.items() if isinstance(v, int | float)} if noted else {}
-    return StageSummary(stage.title, stage.fingerprint, stage.manifest.seconds, stage.manifest.kept, calls)
+    found = StageSummary(stage.title, stage.fingerprint, stage.manifest.seconds, stage.manifest.kept, calls)
+    if stage.name not in (*INSTRUCTION_LEVEL, *QUERY_LEVEL):
+        return found
+    rejected = dict(stage.manifest.rejected)
+    return msgspec.structs.replace(found, funnel=True, entered=stage.manifest.inputs, rejected=rejected)
 
 
 def write_site(runs: Path, summary: RunSummary) -> Path:
