@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from autoif.errors import ConfigError
-from evaluation.data import IFEVAL, Source, content, locate, missing, read_jsonl
+from evaluation.data import Source, content, locate, missing, read_jsonl
 from evaluation.responses import Question
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """A benchmark's files, and how prompts are read from them; the benchmark's ``module`` is imported on first use."""
+    """A benchmark's prompts (``size`` of them): its ``module``, imported on first use, its files there, and how prompts
+    are read from them."""
 
+    size: int
     module: str
     files: Callable[[Any], tuple[Source, ...]]
     prompts: Callable[[Any, Sequence[Path]], list[Question]]
@@ -37,19 +39,11 @@ def _own(module: Any) -> tuple[Source, ...]:
     return (module.SOURCE,)
 
 
-def _local(name: str, rows: int, *files: str) -> tuple[Source, ...]:
-    return tuple(Source(name, file, rows) for file in files)
-
-
 def _rows(id: str, prompt: str) -> Callable[[Any, Sequence[Path]], list[Question]]:
     def read(_: Any, paths: Sequence[Path]) -> list[Question]:
         return [Question(str(row[id]), row[prompt]) for path in paths for _, row in read_jsonl(path, id, prompt)]
 
     return read
-
-
-def _followbench_files(module: Any) -> tuple[Source, ...]:
-    return _local("FollowBench", 820, *(f"followbench/{name}_constraints.json" for name in module.CATEGORIES))
 
 
 def _followbench(module: Any, paths: Sequence[Path]) -> list[Question]:
@@ -73,26 +67,20 @@ def _mt_bench(_: Any, paths: Sequence[Path]) -> list[Question]:
     ]
 
 
-def _arena_hard(version: str) -> PromptSet:
-    def files(module: Any) -> tuple[Source, ...]:
-        release = getattr(module, version)
-        return _local("Arena-Hard", release.questions, f"{release.folder}/question.jsonl")
-
-    return PromptSet("arena_hard", files, _rows("uid", "prompt"))
+def _arena_hard(version: str, size: int) -> PromptSet:
+    return PromptSet(size, "arena_hard", lambda module: (getattr(module, version).source(),), _rows("uid", "prompt"))
 
 
 SETS: dict[str, PromptSet] = {
-    "ifeval": PromptSet("data", lambda _: (IFEVAL,), _rows("key", "prompt")),
-    "followbench": PromptSet("followbench", _followbench_files, _followbench),
-    "infobench": PromptSet("infobench", _own, _infobench),
-    "ifbench": PromptSet(
-        "data", lambda _: _local("IFBench", 300, "ifbench/IFBench_test.jsonl"), _rows("key", "prompt")
-    ),
-    "mt_bench": PromptSet("data", lambda _: _local("MT-Bench", 80, "mt_bench/question.jsonl"), _mt_bench),
-    "arena_hard_v0.1": _arena_hard("V01"),
-    "arena_hard_v2.0": _arena_hard("V20"),
-    "gsm8k": PromptSet("gsm8k", _own, lambda module, paths: module.questions(paths[0])),
-    "humaneval": PromptSet("humaneval", _own, _humaneval),
+    "ifeval": PromptSet(541, "data", lambda module: (module.IFEVAL,), _rows("key", "prompt")),
+    "followbench": PromptSet(820, "followbench", lambda module: module.SOURCES, _followbench),
+    "infobench": PromptSet(500, "infobench", _own, _infobench),
+    "ifbench": PromptSet(300, "ifbench", _own, _rows("key", "prompt")),
+    "mt_bench": PromptSet(160, "mt_bench", lambda module: (module.QUESTIONS,), _mt_bench),
+    "arena_hard_v0.1": _arena_hard("V01", 500),
+    "arena_hard_v2.0": _arena_hard("V20", 750),
+    "gsm8k": PromptSet(1319, "gsm8k", _own, lambda module, paths: module.questions(paths[0])),
+    "humaneval": PromptSet(164, "humaneval", _own, _humaneval),
 }
 
 

@@ -63,9 +63,7 @@ def measuring(config: RunConfig, settings: ContaminationConfig, sets: Sequence[S
     judged = settings.candidates > 0
     role = judging_role(config.evaluation)
     asked = {role: supervisor_identity(config.evaluation.judge or config.supervisor)} if judged else {}
-    calls = settings.candidates * sum(
-        source.rows for name in settings.benchmarks for source in contamination_sets.SETS[name].sources[:1]
-    )
+    calls = settings.candidates * sum(contamination_sets.SETS[name].size for name in settings.benchmarks)
     return Stage(
         name="contamination",
         record=Contamination,
