@@ -9,10 +9,15 @@ from autoif.report.collect import Report, StageView
 from autoif.report.select import RejectedGroup, Tally
 from autoif.report.text import count, percent
 
-INSTRUCTION_LEVEL = ("self_instruct", "near_duplicates", "write_verifiers", "import_verifiers", "cross_verify")
-INSTRUCTION_LEVEL += ("mutation_check", "back_translate", "nli_filter", "compose")
-QUERY_LEVEL = ("attach_queries", "respond", "import_answers", "check_functions", "narrow_answers", "verify_responses")
-QUERY_LEVEL += ("score", "sft_dataset", "preference_dataset", "import_examples", "import_pairs", "chosen_answers")
+INSTRUCTION_LEVEL = (
+    *("self_instruct", "near_duplicates", "write_verifiers", "import_verifiers", "cross_verify"),
+    *("mutation_check", "back_translate", "nli_filter", "compose"),
+)
+QUERY_LEVEL = (
+    *("attach_queries", "decontaminate", "respond", "import_answers", "check_functions", "narrow_answers"),
+    *("verify_responses", "score", "sft_dataset", "preference_dataset", "import_examples", "import_pairs"),
+    "chosen_answers",
+)
 ONLINE = ("sample", "verify_samples", "online_pairs", "answer_groups")
 PANELS = (("Instructions to verified functions", INSTRUCTION_LEVEL), ("Queries to training data", QUERY_LEVEL))
 ABOUT = {
@@ -26,6 +31,7 @@ ABOUT = {
     "nli_filter": "contradicting back-translations drop out",
     "compose": "compatible instructions joined into harder ones",
     "attach_queries": "user queries joined to instructions",
+    "decontaminate": "prompts that hold no benchmark's prompt",
     "respond": "responses sampled from the supervisor",
     "import_answers": "prompts and answers of a file",
     "check_functions": "functions that real responses speak against drop out",
