@@ -29,9 +29,9 @@ def write(config: RunConfig, stages: Sequence[Stage], store: Store) -> Path:
     folder = run_folder(config)
     report = collect(config, stages, store)
     save(folder / "report.md", markdown.render(report))
-    page = save(folder / "report.html", html.render(report, beside(Path(config.paths.runs).expanduser(), config.name)))
-    write_site(Path(config.paths.runs).expanduser(), summarise(report))
-    return page
+    runs = Path(config.paths.runs).expanduser()
+    write_site(runs, summarise(report))
+    return save(folder / "report.html", html.render(report, beside(runs, config.name)))
 
 
 def write_experiment(configs: Sequence[RunConfig], typed: Sequence[str], same: Mapping[str, str]) -> Path:

@@ -19,10 +19,11 @@ from autoif.report.section_supervision import supervision
 from autoif.report.section_training import training
 from autoif.report.summary import headline, key_figures, subtitle, title
 from autoif.report.text import escape
+
 if TYPE_CHECKING:
     from autoif.report.site import RunSummary
 
-PROFILES_ABOUT = "The funnels of several pipelines on the same instructions: what each keeps, and why it drops the rest."
+PROFILES_ABOUT = "The funnels of several pipelines side by side: what each keeps, and why it drops the rest."
 SECTIONS = (
     ("results", "Results"),
     ("contamination", "Contamination"),

@@ -13,17 +13,20 @@ PROFILES = "profiles"
 """The group of runs that a report shows beside a run which belongs to none."""
 MOST = 6
 """Runs that fit side by side."""
+ORDER = ("paper", "upstream", "best")
+"""Columns that stand first, in this order."""
 
 
 def beside(runs: Path, name: str) -> list[RunSummary]:
     """What stands beside the run ``name``: the other points of its sweep, else those of ``experiment=profiles``."""
     group = name.partition("/")[0] if "/" in name else PROFILES
-    return sorted((run for run in read_summaries(runs / group)), key=lambda run: run.name)
+    return sorted(read_summaries(runs / group), key=lambda run: run.name)
 
 
 def side_by_side(runs: Sequence[RunSummary]) -> str:
     """The table, or nothing where there are not several finished funnels that differ."""
-    funnels = {run.label: run for run in runs if any(stage.funnel for stage in run.stages)}
+    ordered = sorted(runs, key=lambda run: ORDER.index(run.label) if run.label in ORDER else len(ORDER))
+    funnels = {run.label: run for run in ordered if any(stage.funnel for stage in run.stages)}
     if not 1 < len(funnels) <= MOST or len({_made(run) for run in funnels.values()}) == 1:
         return ""
     found = {label: {s.title: s for s in run.stages if s.funnel} for label, run in funnels.items()}
