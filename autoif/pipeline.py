@@ -20,7 +20,7 @@ from autoif.records import TrainStep
 from autoif.stage import Stage
 from autoif.synthesis.conversations import conversations
 from autoif.synthesis.graph import synthesis
-from autoif.training.graph import training
+from autoif.training.graph import preference_pairs, training
 from evaluation.contamination_stages import measured
 from evaluation.graph import measurement
 

@@ -60,16 +60,7 @@ def training(config: RunConfig, algorithm: AlgorithmConfig, made: Synthesis) -> 
 
 def _offline(config: RunConfig, algorithm: OfflineDpoAlgorithm, made: Synthesis, sft: Stage) -> list[Stage]:
     """DPO on pairs from the supervisor's answers, or on those of a file."""
-    pairs = made.pairs or Stage(
-        name="preference_dataset",
-        record=PreferencePair,
-        function=datasets.preference_dataset,
-        config=config.pipeline.preference,
-        inputs=made.judged,
-        engines={"execution": config.execution},
-        seed=config.seed,
-        estimate=partial(datasets.estimate_pairs, config.pipeline.preference),
-    )
+    pairs = made.pairs or preference_pairs(config, made)
     dpo = Stage(
         name="train_dpo",
         record=TrainStep,
@@ -80,6 +71,20 @@ def _offline(config: RunConfig, algorithm: OfflineDpoAlgorithm, made: Synthesis,
         estimate=partial(_steps, algorithm.dpo),
     )
     return [dpo] if made.pairs else [pairs, dpo]
+
+
+def preference_pairs(config: RunConfig, made: Synthesis) -> Stage:
+    """Offline pairs of the supervisor's answers."""
+    return Stage(
+        name="preference_dataset",
+        record=PreferencePair,
+        function=datasets.preference_dataset,
+        config=config.pipeline.preference,
+        inputs=made.judged,
+        engines={"execution": config.execution},
+        seed=config.seed,
+        estimate=partial(datasets.estimate_pairs, config.pipeline.preference),
+    )
 
 
 def _more_prompts(config: RunConfig, algorithm: OnlineAlgorithm, made: Synthesis) -> list[Stage]:
