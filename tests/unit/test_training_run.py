@@ -13,12 +13,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from training_tiny import dpo_job, pair_rows, sft_job, sft_rows, tiny_model
 
+from autoif.config import Precision
 from autoif.errors import DataError, EngineError
 from autoif.records import Message, TrainStep, read_records, write_records
 from autoif.training import checkpoints
 from autoif.training.chat import load_chat
 from autoif.training.data import load_data, make_plan
 from autoif.training.job import Job
+from autoif.training.model import load_policy, master_dtype
 from autoif.training.plan import learning_rate_factor
 from autoif.training.run import run, weights_sha256
 
@@ -141,6 +143,29 @@ def test_a_reference_table_of_another_model_is_found_out_at_the_first_step(base:
     save_file({"log_probs": values}, path, metadata={"weights_sha256": weights_sha256(base)})
     with pytest.raises(EngineError, match="differ before the first step"):
         run(job)
+
+
+def test_rotary_frequencies_that_were_rounded_stop_the_run(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autoif.training import run as module
+
+    def rounded(*arguments: Any) -> Any:
+        policy = load_policy(*arguments)
+        for layer in policy.modules():
+            if hasattr(layer, "inv_freq"):
+                layer.inv_freq = layer.inv_freq.bfloat16()
+        return policy
+
+    monkeypatch.setattr(module, "load_policy", rounded)
+    with pytest.raises(EngineError, match=r"inv_freq was loaded as torch\.bfloat16"):
+        run(sft_job(tmp_path, base, rows=4, epochs=1))
+
+
+def test_weights_are_kept_in_fp32_and_only_deepspeed_keeps_them_itself() -> None:
+    assert master_dtype(Precision.bf16, deepspeed=False) is torch.float32
+    assert master_dtype(Precision.fp32, deepspeed=True) is torch.float32
+    assert master_dtype(Precision.bf16, deepspeed=True) is torch.bfloat16
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_records(base: Path, tmp_path: Path) -> None:
