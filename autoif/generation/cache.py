@@ -97,14 +97,11 @@ class CallCache:
         standing = [answer for _, _, answer in rows]
         with self._errors():
             number = self._engine(engine)
+            values = [(number, bytes.fromhex(key), encode_request(r), encode_answer(a)) for key, r, a in rows]
             with self._transaction():
-                for position, (key, request, answer) in enumerate(rows):
-                    stored = self._db.execute(
-                        "INSERT INTO calls VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                        (number, bytes.fromhex(key), encode_request(request), encode_answer(answer)),
-                    ).rowcount
-                    if not stored and (row := self._select(number, bytes.fromhex(key))) is not None:
-                        standing[position] = decode_answer(row)
+                stored = self._db.executemany("INSERT INTO calls VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
+                if values and stored.rowcount < len(values):  # another process was first with some
+                    standing = [self._standing(row) for row in values]
                 if charge is not None:
                     usage = (getattr(charge.usage, name) for name in _FIELDS)
                     self._db.execute(_CHARGE, (charge.run, charge.account, number, *usage))
@@ -148,6 +145,10 @@ class CallCache:
         """Close the file. May be called twice."""
         with self._lock:
             self._db.close()
+
+    def _standing(self, row: tuple[int, bytes, bytes, bytes]) -> Answer:
+        found = self._select(row[0], row[1])
+        return decode_answer(row[3] if found is None else found)
 
     def _select(self, engine: int, key: bytes) -> bytes | None:
         row = self._db.execute("SELECT answer FROM calls WHERE engine = ? AND key = ?", (engine, key)).fetchone()

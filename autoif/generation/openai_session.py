@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -34,6 +35,8 @@ class OpenAISession:
     def __init__(self, engine: Asker, loop: asyncio.AbstractEventLoop) -> None:
         self._engine, self._loop = engine, loop
         self._group: list[Asked] = []
+        self._outbox: deque[list[Asked]] = deque()
+        self._woken = False
         self._arrived: queue.SimpleQueue[tuple[str, Answer | Exception]] = queue.SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._error: Exception | None = None
@@ -67,9 +70,18 @@ class OpenAISession:
         self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in list(self._tasks)])
 
     def _flush(self) -> None:
-        if self._group:
-            self._loop.call_soon_threadsafe(self._spawn, self._group)
-            self._group = []
+        if not self._group:
+            return
+        self._outbox.append(self._group)
+        self._group = []
+        if not self._woken:  # waking the loop costs more than the rest of this
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._send)
+
+    def _send(self) -> None:
+        self._woken = False
+        while self._outbox:
+            self._spawn(self._outbox.popleft())
 
     def _spawn(self, group: list[Asked]) -> None:
         task = self._loop.create_task(self._run(group))
