@@ -66,6 +66,9 @@ _SCHEMAS: dict[str, dict[str, type]] = {
 }
 
 
+SHORT = {"format": "task.format", "source": "task.source", "kind": "task.source_kind"}
+"""Settings of a task that may be typed without its name: ``task=import source=FILE kind=…``, ``task=export format=…``."""
+
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 """What Hydra and OmegaConf raise for a configuration that does not compose."""
 
@@ -104,6 +107,7 @@ def compose(overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
     mode = RunMode.MULTIRUN if multirun else RunMode.RUN
     # A scale is laid over an experiment, which people type with a plus: the group has its place in the defaults.
     overrides = [text.removeprefix("+") if text.startswith("+scale=") else text for text in overrides]
+    overrides = [_long(text) for text in overrides]
     try:
         cfg: DictConfig = composer().compose_config(
             "config", list(overrides), mode, from_shell=False, validate_sweep_overrides=not multirun
@@ -111,6 +115,11 @@ def compose(overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
     except COMPOSITION_ERRORS as error:
         raise explain(error, overrides) from None
     return cfg
+
+
+def _long(override: str) -> str:
+    key, equals, value = override.partition("=")
+    return f"{SHORT.get(key, key)}{equals}{value}"
 
 
 def compose_any(overrides: Sequence[str], *, multirun: bool) -> tuple[DictConfig, bool]:

@@ -20,6 +20,11 @@ def dispatch(config: RunConfig, overrides: Sequence[str] = ()) -> None:
     Raises:
         AutoifError: for whatever the user can mend.
     """
+    if config.task.kind is Task.import_:
+        from autoif.interchange.importing import import_file
+
+        print(*import_file(config), sep="\n")
+        return
     if config.task.kind in (Task.evaluate, Task.compare):  # no training run stands behind these
         from evaluation import command, pairing
 

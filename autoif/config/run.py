@@ -23,6 +23,7 @@ class Task(Enum):
     plan = "plan"
     report = "report"
     export = "export"
+    import_ = "import"
     evaluate = "evaluate"
     compare = "compare"
     inspect = "inspect"
@@ -54,13 +55,15 @@ class TaskConfig:
     """The task group.
 
     ``format`` and ``folder`` (null: ``<paths.runs>/<name>/export/<format>``) are for export. ``source``: a file of
-    training rows to look at instead of the run's sets, for contamination. ``json``: doctor answers for programs.
+    training rows to look at instead of the run's sets, for contamination; for import a file of the authors' scripts,
+    of the kind ``source_kind`` (records go to ``folder``, null: ``<paths.runs>/<name>/import``). ``json``: doctor answers for programs.
     """
 
     kind: Task = Task.run
     format: ExportFormat = ExportFormat.alpaca
     folder: str | None = None
     source: str | None = None
+    source_kind: str | None = None
     json: bool = False
 
 
