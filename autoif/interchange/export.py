@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoif.config import QuerySource, RunConfig, Start
+from autoif.config import ExportFormat, QuerySource, RunConfig, Start
 from autoif.errors import ConfigError
 from autoif.generation.factory import supervisor_identity
+from autoif.interchange import intermediates
 from autoif.interchange.card import About
 from autoif.interchange.training_sets import Functions, TrainingSet, export
 from autoif.records import (
@@ -33,6 +34,8 @@ DATA = (Instruction, Verifier, Query, Prompt, Answers, SftExample, PreferencePai
 def export_run(config: RunConfig, stages: Sequence[Stage], store: Store) -> dict[Path, int]:
     """Write the finished training sets of ``stages`` in ``config.task.format``; returns files and their rows.
 
+    In the authors' format, the files of the steps before them too, as far as the run has come.
+
     Raises:
         ConfigError: when the run has not come to a training set yet.
         StoreError: when the folder cannot be written.
@@ -43,14 +46,16 @@ def export_run(config: RunConfig, stages: Sequence[Stage], store: Store) -> dict
         for stage in done
         if stage.record in (SftExample, PreferencePair)
     ]
-    if not sets:
+    task = config.task
+    steps = task.format is ExportFormat.upstream and any(stage.record in DATA for stage in done)
+    if not sets and not steps:
         raise ConfigError(
             f"{config.name} has no training set in {config.paths.store} yet: run it first, with the same settings"
         )
-    task = config.task
     folder = Path(task.folder) if task.folder else Path(config.paths.runs, config.name, "export", task.format.value)
     try:
-        return export(task.format, folder, sets, about(config, done, store), functions(done, store))
+        between = intermediates.write(folder, done, store) if steps else {}
+        return between | export(task.format, folder, sets, about(config, done, store), functions(done, store))
     except OSError as error:
         raise StoreError(f"cannot write to {folder} ({error.strerror}): free space there or set task.folder") from None
 

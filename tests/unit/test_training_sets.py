@@ -17,7 +17,7 @@ from autoif.interchange.card import About
 from autoif.interchange.export import export_run
 from autoif.interchange.training_sets import TrainingSet, export
 from autoif.interchange.upstream import Kind, read
-from autoif.records import Contamination, Message, PreferencePair, Prompt, Reject, SftExample
+from autoif.records import Contamination, Message, PreferencePair, Prompt, Reject, SftExample, Verifier
 from autoif.stage import Stage
 from autoif.store import Store, StoreError
 
@@ -238,6 +238,29 @@ def test_a_run_exports_its_samples_and_each_iterations_pairs_with_their_function
     card = (tmp_path / "README.md").read_text()
     assert "| instructions, functions, answers, scores | recorded:teacher |" in card
     assert "| cross_verify |" in card
+
+
+def test_the_authors_format_has_the_file_of_every_step_and_each_is_read_back(run: Any, tmp_path: Path) -> None:
+    config = replace(run.config, task=TaskConfig(format=ExportFormat.upstream, folder=str(tmp_path)))
+    files = {path.stem: (path, count) for path, count in export_run(config, run.stages, run.store).items()}
+    assert set(files) == {kind.value for kind in Kind}
+    for kind in Kind:
+        path, count = files[kind.value]
+        found = [row for row in read(kind, path) if not isinstance(row, Reject)]
+        # A row a response there, a prompt here: their neighbours become one.
+        assert len(found) == count or (kind is Kind.query_rft_score and 0 < len(found) < count), kind
+    made = {stage.name: stage for stage in run.stages}
+    verified = list(made["cross_verify"].entry(run.store).records(Verifier))
+    back = [row for row in read(Kind.cross_validation, files["cross_validation"][0]) if isinstance(row, Verifier)]
+    assert [[f.code for f in row.functions] for row in back] == [[f.code for f in row.functions] for row in verified]
+
+
+def test_the_authors_format_needs_no_training_set(tmp_path: Path, recording: Path) -> None:
+    made = plausible_run(tmp_path, RunSize(instructions=6, heldout=2, steps=1)).run(until=3)
+    supervisor = RecordedSupervisor(path=str(recording))
+    task = TaskConfig(format=ExportFormat.upstream, folder=str(tmp_path / "out"))
+    files = export_run(replace(made.config, supervisor=supervisor, task=task), made.stages, made.store)
+    assert [path.name for path in files] == ["seed_instruction.txt", "eval_func_rft.jsonl", "cross_validation.jsonl"]
 
 
 def test_where_the_queries_are_from_is_said(run: Any, tmp_path: Path) -> None:
