@@ -67,7 +67,7 @@ _SCHEMAS: dict[str, dict[str, type]] = {
 
 
 SHORT = {"format": "task.format", "source": "task.source", "kind": "task.source_kind"}
-"""Settings of a task that may be typed without its name: ``task=import source=FILE kind=…``, ``task=export format=…``."""
+"""Settings of a task that may be typed without its name: ``task=import source=FILE kind=…``."""
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 """What Hydra and OmegaConf raise for a configuration that does not compose."""

@@ -34,8 +34,10 @@ def measurement(config: RunConfig, made: Synthesis, models: list[Stage]) -> list
         subjects["sft"] = (models[0],)
     if len(models) > 1:
         subjects[_LAST[type(config.algorithm)]] = (models[-1],)
-    verified, extra = yardstick(config, made) if "heldout" in runnable else (made.verified, [])
-    prompts = [_heldout_prompts(config, verified, made.queries)] if "heldout" in runnable else []
+    prompts, extra = [], []
+    if "heldout" in runnable:
+        verified, extra = yardstick(config, made)
+        prompts = [_heldout_prompts(config, verified, made.queries)]
     answered = [_heldout(config, prompts[0], subject, model) for subject, model in subjects.items() if prompts]
     answered += [stage for section in runnable if section != "heldout" for stage in _answers(config, section, subjects)]
     if not answered:

@@ -25,10 +25,14 @@ class SupervisorConfig:
 
 @dataclass(kw_only=True, slots=True)
 class RecordedSupervisor(SupervisorConfig):
-    """Answers replayed from a recording by request hash. ``model`` is read from the recording's header."""
+    """Answers replayed from a recording by request hash. ``model`` is read from the recording's header.
+
+    ``pass_over``: count requests that were not recorded as unanswered instead of stopping at the first.
+    """
 
     model: str = ""
     path: str = "???"
+    pass_over: bool = False
 
 
 @dataclass(kw_only=True, slots=True)

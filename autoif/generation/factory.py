@@ -55,7 +55,7 @@ def supervisor(config: RunConfig) -> Generator:
             from autoif.generation.recorded import RecordedGenerator
 
             # A recording is a cache already.
-            generator = RecordedGenerator(_path(chosen.path))
+            generator = RecordedGenerator(_path(chosen.path), chosen.pass_over)
         case OpenAISupervisor():
             from autoif.generation.openai import OpenAIGenerator
 

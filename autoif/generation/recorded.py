@@ -20,7 +20,7 @@ import msgspec
 
 from autoif.errors import DataError, RecordingMissError
 from autoif.generation.accounting import current
-from autoif.generation.base import Answer, Generator, Request, request_key
+from autoif.generation.base import Answer, Failure, Generator, Request, request_key
 from autoif.generation.codec import StoredAnswer, decode_answer, decode_request
 from autoif.progress import CALLS, advance
 from autoif.store import write_atomically
@@ -103,9 +103,13 @@ def read_rows(path: Path) -> Iterator[tuple[str, Request, Answer]]:
 
 
 class RecordedGenerator:
-    """Replays the recording at ``path``. Making one reads the header; rows are read at the first request."""
+    """Replays the recording at ``path``. Making one reads the header; rows are read at the first request.
 
-    def __init__(self, path: Path) -> None:
+    ``pass_over``: what was not recorded is a :class:`Failure` that a stage counts, not the end of the run.
+    """
+
+    def __init__(self, path: Path, pass_over: bool = False) -> None:
+        self._pass_over = pass_over
         self.header = read_header(path)
         self.identity = self.header.identity
         self._path = path
@@ -120,7 +124,10 @@ class RecordedGenerator:
             key = request_key(request)
             found = self._answers.get(bytes.fromhex(key))
             if found is None:
-                raise RecordingMissError(self._miss(key, request))
+                if not self._pass_over:
+                    raise RecordingMissError(self._miss(key, request))
+                yield Failure(reason="not_recorded")
+                continue
             answer = decode_answer(found)
             if account is not None:
                 account.replayed += 1
