@@ -152,7 +152,7 @@ class WandbTracker(BaseTracker):
         run, model = self._opened(), entry.files / "model"
         if kind == "model" and not model.exists():
             return
-        self._use_inputs(run, stage)
+        self.use_inputs(run, stage)
         metadata = {"fingerprint": manifest.fingerprint, "sha256": manifest.sha256, "inputs": manifest.key["inputs"]}
         artifact = self._wandb.Artifact(_artifact_name(self._config, stage), type=kind, metadata=metadata)
         if kind == "model":
@@ -161,7 +161,7 @@ class WandbTracker(BaseTracker):
             artifact.add_file(str(entry.records_path), name="records.jsonl")
         run.log_artifact(artifact, aliases=["latest", manifest.fingerprint])
 
-    def _use_inputs(self, run: wandb.Run, stage: Stage) -> None:
+    def use_inputs(self, run: wandb.Run, stage: Stage) -> None:
         """Tell W&B which artifacts ``stage`` used; only where it can be asked, and never at the cost of the run."""
         if run.offline or run.disabled:
             return

@@ -10,6 +10,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from report_run import PlausibleRun, RunSize, plausible_run
 from autoif.config import Tracking, TrackingConfig
 from autoif.errors import ConfigError, DataError, MissingExtraError
 from autoif.records import TrainStep
-from autoif.tracking import Off, run_id, slug, tracker, wandb_report
+from autoif.tracking import Off, Tracker, run_id, slug, tracker, wandb_report
+from autoif.tracking.wandb_run import WandbTracker
 
 OFFLINE = TrackingConfig(kind=Tracking.wandb, mode="offline")
 CSV, BOARD = TrackingConfig(kind=Tracking.csv), TrackingConfig(kind=Tracking.tensorboard)
@@ -34,11 +36,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlausibleRun:
 
 def track(config: TrackingConfig, run: PlausibleRun, stages: slice = slice(None)) -> None:
     with tracker(config, run.config) as tracking:
-        for stage in run.stages[stages]:
-            entry = stage.entry(run.store)
-            manifest = entry.manifest()
-            assert manifest is not None
-            tracking.log_stage(stage, manifest, entry)
+        track_all(tracking, run, stages)
+
+
+def track_all(tracking: Tracker, run: PlausibleRun, stages: slice) -> None:
+    for stage in run.stages[stages]:
+        entry = stage.entry(run.store)
+        manifest = entry.manifest()
+        assert manifest is not None
+        tracking.log_stage(stage, manifest, entry)
 
 
 def parts(run: PlausibleRun) -> list[Path]:
@@ -212,6 +218,25 @@ def test_a_trained_model_is_an_artifact_that_says_what_it_was_made_from(run: Pla
     assert artifact.type == "model"
     assert json.loads(artifact.metadata)["inputs"] == [["sft_dataset", run.stages[10].entry(run.store).fingerprint]]
     assert artifact.manifest.contents[0].path == "model" or "config.json" in artifact.manifest.contents[0].path
+
+
+def test_online_wandb_is_told_what_a_stage_was_made_from_and_a_refusal_costs_nothing(
+    run: PlausibleRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("wandb")
+    used: list[str] = []
+
+    def refuse(name: str) -> None:
+        used.append(name)
+        raise ValueError("no such artifact\nand more")
+
+    online: Any = SimpleNamespace(offline=False, disabled=False, use_artifact=refuse)
+    with tracker(OFFLINE, run.config) as tracking:
+        assert isinstance(tracking, WandbTracker)
+        track_all(tracking, run, slice(0, 12))
+        tracking.use_inputs(online, run.stages[11])
+    assert used == [f"demo-sft_dataset:{run.stages[10].entry(run.store).fingerprint}"]
+    assert "could not be noted as used (no such artifact)" in capsys.readouterr().err
 
 
 def test_panels_that_compare_the_runs_are_saved_beside_them(run: PlausibleRun) -> None:
