@@ -75,7 +75,8 @@ def alike(found: Sequence[Point]) -> dict[str, str]:
 
 
 def _covers(first: RunConfig, other: RunConfig) -> bool:
-    if isinstance(other.algorithm, NoTraining):
+    measured = other.evaluation.heldout.limit or other.evaluation.chosen()
+    if isinstance(other.algorithm, NoTraining) and measured:  # else it is the data that are wanted
         first = dataclasses.replace(first, algorithm=other.algorithm, data=other.data, pipeline=other.pipeline)
     return first == other
 

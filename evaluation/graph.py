@@ -34,7 +34,8 @@ def measurement(config: RunConfig, made: Synthesis, models: list[Stage]) -> list
         subjects["sft"] = (models[0],)
     if len(models) > 1:
         subjects[_LAST[type(config.algorithm)]] = (models[-1],)
-    prompts, extra = [], []
+    prompts: list[Stage] = []
+    extra: list[Stage] = []
     if "heldout" in runnable:
         verified, extra = yardstick(config, made)
         prompts = [_heldout_prompts(config, verified, made.queries)]

@@ -9,7 +9,7 @@ from statistics import fmean
 from msgspec.structs import replace
 
 from autoif.config import ScoreConfig
-from autoif.generation import Completion, Request, Sampling
+from autoif.generation import Completion, Failure, Request, Sampling
 from autoif.generation.base import user
 from autoif.records import Answers, Reject, Response
 from autoif.stage import Context, Estimate
@@ -34,9 +34,10 @@ def score(context: Context, answers: Sequence[Answers]) -> Iterator[Answers | Re
         scored, evidence = [], {}
         for response in row.responses:
             if response.dropped is None:
-                texts = [a.text if isinstance(a, Completion) else "" for a in islice(replies, config.samples)]
+                given = list(islice(replies, config.samples))
+                texts = [answer.text for answer in given if isinstance(answer, Completion)]
                 response = rate(response, texts, config)
-                evidence[response.index] = "\n\n".join(texts)
+                evidence[response.index] = "\n\n".join(texts or [a.reason for a in given if isinstance(a, Failure)])
             scored.append(response)
         yield from _decided(replace(row, responses=tuple(scored)), evidence)
 
@@ -74,9 +75,13 @@ def _prompt(row: Answers, response: Response, config: ScoreConfig) -> str:
 
 
 def rate(response: Response, replies: Sequence[str], config: ScoreConfig) -> Response:
-    """The response with the mean of the scores that its replies hold, dropped when there is none or it is too low."""
+    """The response with the mean of the scores that its replies hold, dropped when there is none or it is too low.
+
+    No reply at all (the judge would not answer) is another reason than replies without a score.
+    """
     values = [value for reply in replies if (value := parsing.score(reply)) is not None]
-    return _within(replace(response, score=fmean(values) if values else None), config)
+    rated = _within(replace(response, score=fmean(values) if values else None), config)
+    return rated if replies else replace(rated, dropped="not_scored")
 
 
 def _within(response: Response, config: ScoreConfig) -> Response:
