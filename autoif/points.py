@@ -75,8 +75,9 @@ def alike(found: Sequence[Point]) -> dict[str, str]:
 
 
 def _covers(first: RunConfig, other: RunConfig) -> bool:
-    measured = other.evaluation.heldout.limit or other.evaluation.chosen()
-    if isinstance(other.algorithm, NoTraining) and measured:  # else it is the data that are wanted
+    from evaluation.stages import available
+
+    if isinstance(other.algorithm, NoTraining) and available(other.evaluation):  # else it is the data that are wanted
         first = dataclasses.replace(first, algorithm=other.algorithm, data=other.data, pipeline=other.pipeline)
     return first == other
 
