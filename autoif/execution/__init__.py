@@ -10,8 +10,9 @@ and fork a job child for each batch (:mod:`.confined`).
 
 What is *not* covered:
 
-- A function can forge its *own* later rows: it shares a process with the code that writes them. It cannot reach other
-  functions' rows. ``audit_rate`` finds such functions by running a sample of calls alone.
+- A function can forge its *own* rows: it shares a process with the code that writes them. It gains nothing by it that
+  returning those values would not give, and cannot reach other functions' rows. Where what it forges depends on the
+  calls before, ``audit_rate`` finds it by running a sample of calls alone.
 - Below level 2 (no Landlock) functions can read what the user can read, the supervisor's environment included. Nothing
   they read can leave but through the short texts in ``details``; ``minimum_isolation: 2`` refuses such machines.
 - That a file exists can be seen at every level (``stat`` needs no permission on the file).

@@ -12,8 +12,9 @@ from types import TracebackType
 
 from autoif.errors import EngineError
 from autoif.execution.api import LAYERS, ExecutionConfig, Isolation, Job, JobResult
+from autoif.execution.batches import BATCH_CALLS
 from autoif.execution.confined import codes
-from autoif.execution.run import BATCH_CALLS, Run
+from autoif.execution.run import Run
 from autoif.execution.worker import Crew
 from autoif.progress import EXECUTIONS, advance
 

@@ -26,6 +26,7 @@ def installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
+@lru_cache(4096)
 def packages(source: str) -> tuple[str, ...]:
     """The installed packages of :data:`HEAVY` that ``source`` names next to an import, sorted."""
     if "import" not in source:

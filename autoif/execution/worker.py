@@ -105,14 +105,12 @@ class Crew:
             raise EngineError(f"an execution worker died while starting: can {sys.executable} run here?") from None
         self._idle = workers
 
-    def take(self, heavy: bool) -> Worker | None:
-        """An idle worker of the kind, or None when ``count`` are busy.
+    def take(self, heavy: bool) -> Worker:
+        """An idle worker of the kind. Call it only while fewer than ``count`` are busy.
 
         Raises:
             EngineError: when a new one is needed and cannot be started.
         """
-        if len(self.busy) >= self.count:
-            return None
         worker = next((worker for worker in self._idle if worker.heavy == heavy), None)
         if worker:
             self._idle.remove(worker)

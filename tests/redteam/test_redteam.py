@@ -66,8 +66,8 @@ def reports() -> Any:
         shutil.copytree(here.parents[1] / "autoif" / "execution", home / "autoif" / "execution")
         for file in (here.parents[1] / "autoif").glob("*.py"):
             shutil.copy(file, home / "autoif")
-        for name in ("attack.py", "hostile.py"):
-            shutil.copy(here / name, home)
+        for name in ("attack", "case", "hostile", "hostile_sly"):
+            shutil.copy(here / f"{name}.py", home)
         done = subprocess.run(
             [python, "attack.py", lane],
             cwd=home,

@@ -179,9 +179,9 @@ def test_a_run_reads_ahead_only_so_far(engine: ExecutionEngine) -> None:
             yield Job(LONGER_THAN_THREE, ("abcd",))
 
     run = engine.run(endless())
-    for at in range(6000):
+    for at in range(8000):
         next(run)
-        assert read - at < 2000
+        assert read - at < 4000
     run.close()
 
 
@@ -357,6 +357,23 @@ def test_the_audit_marks_a_function_that_answers_otherwise_alone() -> None:
         bad, good = auditing.run(jobs)
     assert (bad.trusted, good.trusted) == (False, True)
     assert bad.details == {1: "audit: true here, false when run alone"}
+
+
+def test_rows_that_a_function_forges_through_the_stack_are_its_own_and_the_audit_sees_them() -> None:
+    forger = (
+        "import sys\ndef evaluate(r):\n    f = sys._getframe()\n    while f:\n"
+        "        board = getattr(f.f_locals.get('self'), '_board', None)\n"
+        "        if board: board.results[:] = bytes([1]) * len(board.results)\n"
+        "        f = f.f_back\n    return False\n"
+    )
+    good = Job(LONGER_THAN_THREE, ("abcd", "a"))
+    with ExecutionEngine(ExecutionConfig(workers=1, audit_rate=1.0)) as auditing:
+        first, forged, last = auditing.run([good, Job(forger, ("a", "b", "c")), good])
+    assert first == last
+    assert [outcome.value for outcome in first.outcomes] == ["true", "false"]
+    assert [outcome.value for outcome in forged.outcomes] == ["true", "true", "false"]
+    assert (first.trusted, forged.trusted) == (True, False)
+    assert forged.details[0] == "audit: true here, false when run alone"
 
 
 def test_the_audit_takes_the_same_sample_every_time() -> None:

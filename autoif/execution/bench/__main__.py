@@ -17,9 +17,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import cycle, islice
 
-from autoif.execution.bench import material, patterns
+from autoif.execution.bench import crowd, limits, material, patterns
 
 _SIZES = (50, 100, 500)
 _UPSTREAM, _UPSTREAM_CALL, _FLOOR = "exec per function", "exec per call", "floor"
@@ -27,12 +26,18 @@ _UPSTREAM, _UPSTREAM_CALL, _FLOOR = "exec per function", "exec per call", "floor
 
 @dataclass
 class Way:
-    """One way to run functions. ``calls``: how many calls a round makes. ``engine``: (workers, ceiling, lane)."""
+    """One way to run functions. ``calls``: how many calls a round makes. ``engine``: (workers, ceiling, lane).
+
+    ``new``: no two functions are the same, as in cross verification; else they come in turn, as when responses are
+    verified. ``few_inputs``: each call costs the same however many a function has, so a few are enough.
+    """
 
     name: str
     calls: int
     run: Callable[[list[str], list[str]], int] | None = None
     engine: tuple[int, int, str] | None = None
+    new: bool = False
+    few_inputs: bool = False
     per_second: list[float] = field(default_factory=list)
     per_cpu_second: list[float] = field(default_factory=list)
 
@@ -50,8 +55,13 @@ def _cpu() -> float:
 
 
 def _round(way: Way, functions: list[str], inputs: list[str]) -> None:
-    count = max(1, way.calls // len(inputs))
-    chosen = list(islice(cycle(functions), count))
+    """One measurement. Every way runs all functions equally often, as some cost ten times what others do."""
+    if way.few_inputs:
+        inputs = inputs[: max(1, way.calls // len(functions))]
+    turns = max(1, round(way.calls / len(functions) / len(inputs)))
+    chosen = functions * turns
+    if way.new:
+        chosen = [f"{source}# {number}\n" for number, source in enumerate(chosen)]
     if way.engine:
         before = _cpu()
         with patterns.engine(*way.engine):
@@ -80,15 +90,16 @@ def _ways(scale: float, level: int, workers: int) -> list[Way]:
 
     ways = [
         Way(_FLOOR, calls(100_000), run=patterns.exec_per_function),  # replaced by the compiled loop in a round
-        Way(_UPSTREAM_CALL, calls(4_000), run=patterns.exec_per_call),
+        Way(_UPSTREAM_CALL, calls(6_400), run=patterns.exec_per_call),
         Way(_UPSTREAM, calls(50_000), run=patterns.exec_per_function),
         Way("process per function", calls(10_000), run=patterns.process_per_function),
-        Way("process per call", calls(40), run=patterns.process_per_call),
+        Way("process per call", calls(64), run=patterns.process_per_call, few_inputs=True),
     ]
     ways += [Way(f"ours, L{at}", calls(100_000), engine=(1, at, "shared")) for at in range(level + 1)]
     ways += [
+        Way(f"ours, L{level}, every function new", calls(100_000), engine=(1, level, "shared"), new=True),
         Way(f"ours, L{level}, a process per function", calls(20_000), engine=(1, level, "own")),
-        Way(f"ours, L{level}, a process per call", calls(500), engine=(1, level, "each")),
+        Way(f"ours, L{level}, a process per call", calls(640), engine=(1, level, "each"), few_inputs=True),
     ]
     if workers > 1:
         ways.append(
@@ -122,6 +133,7 @@ def run(repeats: int, scale: float, words: tuple[int, int] = material.CASE_WORDS
     return {
         "ratios": ratios,
         "rates": rates,
+        "milliseconds": limits.run(repeats),
         "isolation": str(isolation),
         "functions": len(functions),
         "words_per_input": list(words),
@@ -139,7 +151,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="rounds (default 3)")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the calls of a full round (default 1)")
     parser.add_argument("--words", type=int, nargs=2, default=material.CASE_WORDS, metavar=("LOW", "HIGH"))
+    parser.add_argument("--crowd", action="store_true", help="only: 200 good functions with 80 misbehaving among them")
     options = parser.parse_args()
+    if options.crowd:
+        measured = crowd.run()
+        print(json.dumps(measured, indent=1) if options.json else "\n".join(f"{k:<34}{v}" for k, v in measured.items()))
+        return
     result = run(options.repeats, options.scale, tuple(options.words))
     if options.json:
         print(json.dumps(result, indent=1))
@@ -151,7 +168,8 @@ def main() -> None:
                 text = f"{value:>8}" if heading == "ratios" else "".join(f"{rate:>12,}" for rate in value.values())
                 print(f"  {name:<44}{text}")
     print("rates are calls per second, calls per CPU-second")
-    print(*(f"{name}: {result[name]}" for name in list(result)[2:]), sep="; ")
+    print(*(f"{name:<46}{value:>8} ms" for name, value in result["milliseconds"].items()), sep="\n")  # type: ignore[attr-defined]
+    print(*(f"{name}: {result[name]}" for name in list(result)[3:]), sep="; ")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,16 @@ _MARKS = (".", ".", ".", "!", "?", ",", ";", "")
 
 def functions() -> list[str]:
     """Sources of verification functions; each defines ``evaluate(response)``."""
-    text = files("autoif.execution.bench").joinpath("verifiers.txt").read_text(encoding="utf-8")
+    return _sources("verifiers.txt")
+
+
+def misbehaving() -> list[str]:
+    """Sources that loop, sleep, crash, eat memory or reach for what they must not touch; none returns True."""
+    return _sources("misbehaving.txt")
+
+
+def _sources(name: str) -> list[str]:
+    text = files("autoif.execution.bench").joinpath(name).read_text(encoding="utf-8")
     return text.split(_SEPARATOR)
 
 

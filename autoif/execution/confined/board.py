@@ -17,7 +17,7 @@ DETAILS_PER_JOB = 32
 """So many texts are kept for one function: the first ones."""
 DETAIL_BYTES = 160
 _RECORD = struct.Struct("=IH")
-_JOBS = 128
+_JOBS = 512
 """At least as many as a batch holds."""
 _AREA = _JOBS * DETAILS_PER_JOB * (DETAIL_BYTES + _RECORD.size)
 

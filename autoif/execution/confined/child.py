@@ -32,13 +32,27 @@ class Unloadable(Exception):
 
 
 def describe(value: Any) -> str:
-    """Type and short repr, without memory addresses so that it is the same in every run."""
-    return _ADDRESS.sub("", f"{type(value).__name__}: {value!r:.1000}")
+    """Type and short repr, without memory addresses so that it is the same in every run; the type alone when the repr
+    raises."""
+    try:
+        return _ADDRESS.sub("", f"{type(value).__name__}: {value!r:.1000}")
+    except MemoryError:
+        raise
+    except BaseException:
+        return _name(value)
 
 
 def describe_error(error: BaseException) -> str:
-    """Exception type and message on one line."""
-    return _ADDRESS.sub("", f"{type(error).__name__}: {error!s:.1000}".replace("\n", " ").rstrip(": "))
+    """Exception type and message on one line; the type alone when its text cannot be had."""
+    try:
+        return _ADDRESS.sub("", f"{type(error).__name__}: {error!s:.1000}".replace("\n", " ").rstrip(": "))
+    except BaseException:
+        return _name(error)
+
+
+def _name(value: object, _of: Callable[[type], str] = type.__dict__["__name__"].__get__) -> str:
+    """Name of the type, whatever its metaclass says."""
+    return str.__str__(_of(type(value)))
 
 
 def namespace(name: str) -> dict[str, Any]:
@@ -119,16 +133,18 @@ class Runner:
         No untrusted code has run when the gate decides. Ends early when a function runs out of memory.
         """
         board = self._board
-        codes, position = [], 0
+        codes: dict[str, types.CodeType | None] = {}
+        position = 0
         for number, (source, inputs, pure) in enumerate(jobs):
-            board.loading(number)
-            code = _gate(source, pure)
-            codes.append(code)
-            if code is None:
+            if source not in codes:
+                board.loading(number)
+                codes[source] = _gate(source, pure)
+            if codes[source] is None:
                 board.results[position : position + len(inputs)] = bytes([DEFER]) * len(inputs)
             position += len(inputs)
         position = 0
-        for number, ((_, inputs, _), code) in enumerate(zip(jobs, codes, strict=True)):
+        for number, (source, inputs, _) in enumerate(jobs):
+            code = codes[source]
             if code is not None:
                 board.loading(number)
                 try:
@@ -195,11 +211,7 @@ class Runner:
     def _error(self, error: BaseException, position: int) -> int:
         if self._explained < DETAILS_PER_JOB:
             self._explained += 1
-            try:
-                text = describe_error(error)
-            except BaseException:
-                text = type(error).__name__  # its __str__ raised
-            self._board.explain(position, text)
+            self._board.explain(position, describe_error(error))
         return ERROR
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 STANDARD = list(
     "ast base64 bisect calendar collections copy csv dataclasses datetime decimal difflib enum fractions functools "  # noqa: SIM905 - names read better as a line
-    "hashlib heapq html html.parser io itertools json locale math operator random re statistics string textwrap time "
+    "heapq html html.parser io itertools json locale math operator random re statistics string textwrap time "
     "typing unicodedata urllib.parse".split()
 )
 """What functions usually import."""

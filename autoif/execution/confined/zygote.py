@@ -14,8 +14,9 @@ import resource
 import select
 import signal
 import sys
+from bisect import bisect_left
 from collections.abc import Callable
-from operator import methodcaller
+from operator import itemgetter, methodcaller
 from typing import Any
 
 from . import codes, landlock, preload, seccomp
@@ -25,6 +26,9 @@ from .child import Runner, leave
 from .watch import Watch
 
 _IDLE_MILLISECONDS = 500
+_TICK = 0.01
+"""Seconds between two looks at a child; a time-out comes at most two of them late."""
+_SHORTEST = 0.002
 _PAGE = resource.getpagesize()
 Details = list[tuple[int, bytes]]
 Job = tuple[str, int, int, int, int, bool]
@@ -43,7 +47,7 @@ class Zygote:
         self._memory: int = settings["memory_mb"] << 20
         self._kills: int = settings["kills_per_function"]
         self._booleans: bool = settings["string_booleans"]
-        self._tick = min(0.02, self._cpu / 10, self._wall / 10)
+        self._tick = min(_TICK, self._cpu / 10, self._wall / 10)
         self._board = Board(settings["capacity"])
         self._filter: seccomp.Filter | None = None
         self._rules: int | None = None
@@ -116,12 +120,12 @@ class Zygote:
                 runner.shared([(jobs[number][0], texts[jobs[number][1]], jobs[number][5]) for number in pending])
 
             cause = self._child(run, sum(sizes))
-            written, details = self._board.outcomes(sum(sizes)), self._board.details()
+            written, details = self._board.outcomes(sum(sizes)), sorted(self._board.details(), key=itemgetter(0))
             loading, stopped, at = self._board.loading_job(), len(written), 0
             again = []
             for place, (number, size) in enumerate(zip(pending, sizes, strict=True)):
                 part = written[at : at + size]
-                texts = [(where - at, text) for where, text in details if at <= where < at + size]
+                texts = [(where - at, text) for where, text in _within(details, at, at + size)]
                 if part[:1] == bytes([codes.DEFER]):
                     answers[number] = self._own(jobs[number], blobs, to_the_end=False)
                 elif len(part) == size:
@@ -227,22 +231,30 @@ class Zygote:
             self._filter.install()
 
     def _watch(self, pid: int, calls: int) -> int:
+        """Look at the child now and then until it ends or one call of it takes too long. Its clocks are only read, and
+        time only counts, from a look on at which it has not got on since the one before."""
         watch = Watch(pid, self._board.host_pid)
-        seen = (-1, 0)
+        seen, counting, pause = (-1, 0), False, self._tick
         try:
             while True:
-                signal.sigtimedwait((signal.SIGCHLD,), self._tick)
+                signal.sigtimedwait((signal.SIGCHLD,), pause)
                 if os.waitpid(pid, os.WNOHANG)[0]:
                     return codes.CRASH
                 self._look_up(pid)
+                pause, before = self._tick, seen
+                seen = self._board.progress(before[1], calls)
+                if seen != before:
+                    counting = False
+                    continue
                 watch.look()
-                progress = self._board.progress(seen[1], calls)
-                if progress != seen:
-                    seen = progress
+                if not counting:
                     watch.restart()
-                elif watch.cpu > self._cpu or watch.asleep > self._wall:
+                    counting = True
+                left = min(self._cpu - watch.cpu, self._wall - watch.asleep)
+                if left < 0:
                     self._kill(pid)
                     return codes.TIMEOUT
+                pause = min(pause, left + _SHORTEST)
         finally:
             watch.close()
 
@@ -257,3 +269,9 @@ class Zygote:
     def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def _within(details: Details, start: int, end: int) -> Details:
+    """Those of ``details``, which are sorted, from position ``start`` up to ``end``."""
+    first = bisect_left(details, start, key=itemgetter(0))
+    return details[first : bisect_left(details, end, lo=first, key=itemgetter(0))]
