@@ -53,8 +53,8 @@ def _read_each(verifier: Verifier, asked: Sequence[Function], answers: Sequence[
         if text:
             kept.append(replace(function, back_translation=text))
         else:
-            detail = "" if isinstance(answer, Completion) else answer.reason
-            yield Reject(replace(verifier, functions=(function,), cases=()), "no_back_translation", detail)
+            reason = "no_back_translation" if isinstance(answer, Completion) else answer.reason
+            yield Reject(replace(verifier, functions=(function,), cases=()), reason)
     narrowed = replace(verifier, functions=(*kept, *verifier.functions[len(asked) :]))
     yield narrowed if narrowed.functions else Reject(narrowed, "no_function_left")
 
@@ -62,8 +62,8 @@ def _read_each(verifier: Verifier, asked: Sequence[Function], answers: Sequence[
 def _read_list(verifier: Verifier, asked: Sequence[Function], answer: Answer) -> Verifier | Reject:
     texts = parsing.string_list(answer.text) if isinstance(answer, Completion) else None
     if texts is None:
-        detail = answer.text if isinstance(answer, Completion) else answer.reason
-        return Reject(verifier, "back_translation_unreadable", detail)
+        reason = "back_translation_unreadable" if isinstance(answer, Completion) else answer.reason
+        return Reject(verifier, reason, answer.text if isinstance(answer, Completion) else answer.detail)
     read = [replace(function, back_translation=text or None) for function, text in zip(asked, texts, strict=False)]
     return replace(verifier, functions=(*read, *verifier.functions[len(read) :]))
 
