@@ -165,6 +165,7 @@ def grpo_job(
         clip_low=training.clip_low,
         clip_high=training.clip_high,
         kl_weight=training.kl_weight,
+        kl_correction=training.kl_correction,
         normalisation=training.normalisation,
         reference=str(reference),
     )

@@ -67,11 +67,13 @@ class DpoConfig(TrainingConfig):
 @dataclass(kw_only=True, slots=True)
 class GrpoConfig(TrainingConfig):
     """GRPO: a token's probability ratio is clipped to [1 − ``clip_low``, 1 + ``clip_high``]; ``kl_weight`` pulls
-    towards the reference (0: none is computed). ``epochs`` are passes over one iteration's answers."""
+    towards the reference (0: none is computed); ``kl_correction`` weighs a token's KL by its ratio, which makes the
+    gradient that of the divergence. ``epochs`` are passes over one iteration's answers."""
 
     clip_low: float = 0.2
     clip_high: float = 0.2
     kl_weight: float = 0.04
+    kl_correction: bool = False
     normalisation: Normalisation = Normalisation.sequence
 
 

@@ -57,7 +57,7 @@ class Grpo(Loop):
             "clipped": clipped.sum() / batch.step_learnt,
         }
         if self.reference is not None:
-            kl = kl_estimate(log_probs, self.reference.of(batch))
+            kl = kl_estimate(log_probs, self.reference.of(batch), old if objective.kl_correction else None)
             loss = loss + objective.kl_weight * (kl * weights).sum()
             metrics["kl"] = kl.detach().sum() / batch.step_learnt
         return loss, metrics

@@ -28,6 +28,7 @@ class GroupObjective(msgspec.Struct, frozen=True, kw_only=True):
     clip_low: float
     clip_high: float
     kl_weight: float
+    kl_correction: bool
     normalisation: Normalisation
     reference: str
 

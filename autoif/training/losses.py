@@ -67,14 +67,16 @@ def grpo_loss(
     return -torch.minimum(free, clipped), (clipped < free).to(policy.dtype).detach()
 
 
-def kl_estimate(policy: Tensor, reference: Tensor) -> Tensor:
+def kl_estimate(policy: Tensor, reference: Tensor, old: Tensor | None = None) -> Tensor:
     """KL(π ‖ π_ref) of each token, estimated without bias and never below 0: [L], [L] → [L].
 
     k3 = r − 1 − log r with r = π_ref/π (http://joschu.net/blog/kl-approx.html; equation 4 of
-    https://arxiv.org/abs/2402.03300).
+    https://arxiv.org/abs/2402.03300). The gradient of k3 is not that of the KL; with ``old`` [L], the log-probabilities
+    of the model that sampled, it is weighed by π/π_old, and is (equation 7 of https://arxiv.org/abs/2512.02556).
     """
     log_ratio = reference - policy
-    return log_ratio.exp() - 1 - log_ratio
+    estimate = log_ratio.exp() - 1 - log_ratio
+    return estimate if old is None else (policy - old).exp() * estimate
 
 
 def token_weights(

@@ -64,6 +64,24 @@ def test_the_kl_estimate_is_zero_where_models_agree_never_negative_and_right_on_
     )
 
 
+def test_the_weighed_estimate_has_the_gradient_of_the_divergence_and_the_plain_one_has_not() -> None:
+    torch.manual_seed(0)
+    start, reference = torch.randn(7, dtype=torch.float64), torch.randn(7, dtype=torch.float64).log_softmax(0)
+    gradients = []
+    for kind in ("exact", "weighed", "plain"):
+        logits = start.clone().requires_grad_()
+        policy = logits.log_softmax(0)
+        old = policy.detach()
+        if kind == "exact":
+            (policy.exp() * (policy - reference)).sum().backward()
+        else:  # the mean over what the model samples
+            (old.exp() * kl_estimate(policy, reference, old if kind == "weighed" else None)).sum().backward()
+        gradients.append(logits.grad)
+    exact, weighed, plain = gradients
+    assert torch.allclose(exact, weighed)
+    assert not torch.allclose(exact, plain, atol=1e-2)
+
+
 def test_what_a_token_counts_under_each_normalisation() -> None:
     lengths, sizes = torch.tensor([2.0, 6.0]), torch.tensor([2.0, 2.0])
     weigh = {n: token_weights(lengths, sizes, n, rows=5, tokens=40, longest=10).tolist() for n in Normalisation}

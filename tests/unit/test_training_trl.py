@@ -111,12 +111,13 @@ def test_dpo_loss_and_rewards_equal_trls(models: tuple[Path, Path], tmp_path: Pa
     assert theirs["rewards/margins"] == pytest.approx(mine.metrics["margin"], rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.parametrize("correction", [False, True], ids=["plain KL", "weighed KL"])
 @pytest.mark.parametrize(
     ("theirs", "normalisation"),
     [("grpo", Normalisation.sequence), ("bnpo", Normalisation.token), ("dr_grpo", Normalisation.constant)],
 )
 def test_grpo_losses_equal_trls(
-    models: tuple[Path, Path], tmp_path: Path, theirs: str, normalisation: Normalisation
+    models: tuple[Path, Path], tmp_path: Path, theirs: str, normalisation: Normalisation, correction: bool
 ) -> None:
     """One group of four answers of different lengths, against log-probabilities that are off enough to clip."""
     from datasets import Dataset
@@ -134,6 +135,7 @@ def test_grpo_losses_equal_trls(
             epsilon=0.2,
             epsilon_high=0.3,
             loss_type=theirs,
+            use_bias_correction_kl=correction,
             bf16=False,
             use_cpu=True,
             report_to="none",
@@ -159,11 +161,11 @@ def test_grpo_losses_equal_trls(
         "old_per_token_logps": old,
         "ref_per_token_logps": reference,
     }
-    wanted = float(trainer._compute_loss(model, inputs))
+    wanted = trainer._compute_loss(model, inputs).item()
     learnt = mask.bool()
     owner = torch.arange(4)[:, None].expand(4, 7)[learnt]
     losses, clipped = grpo_loss(policy[learnt], old[learnt], advantages[owner], 0.2, 0.3)
-    losses = losses + 0.07 * kl_estimate(policy[learnt], reference[learnt])
+    losses = losses + 0.07 * kl_estimate(policy[learnt], reference[learnt], old[learnt] if correction else None)
     weights = token_weights(lengths.float(), torch.full((4,), 4.0), normalisation, rows=1, tokens=16, longest=9)
     assert clipped.any()
     assert float((losses * weights[owner]).sum()) == pytest.approx(wanted, rel=1e-5)
