@@ -53,7 +53,7 @@ def render(joined: Table, runs: Sequence[RunSummary]) -> str:
     """The experiment's page; ``runs``: its points that left a report."""
     parts = {
         "plots": section("plots", "At a glance", "", plots(joined)),
-        "table": section("table", "Table", "Ours above, the paper's below.", table_html(joined), _files()),
+        "table": section("table", "Table", _order(joined), table_html(joined), _files()),
         "missing": _missing(joined),
         "runs": _runs(joined, runs),
     }
@@ -67,6 +67,10 @@ def render(joined: Table, runs: Sequence[RunSummary]) -> str:
     )
     footer = "Joined by the fingerprints of what was measured. The paper: Dong et al., ICLR 2025 (arXiv 2406.13542)."
     return document(f"{joined.name}: {joined.title}", header, "\n".join(parts.values()), links, footer)
+
+
+def _order(joined: Table) -> str:
+    return "Ours above, the paper's below." if joined.reported else ""
 
 
 def _figures(joined: Table, runs: Sequence[RunSummary]) -> list[tuple[str, str]]:

@@ -66,7 +66,8 @@ def join(
     runs = [_read(config, stated) for config in configs]
     columns = [paper.column(c) for c in stated.columns]
     heldout = paper.column(HELDOUT)
-    if any(benchmark == heldout.benchmark for run in runs for _, benchmark, _ in run.results):
+    measured = {benchmark for run in runs for _, benchmark, _ in run.results}
+    if heldout.benchmark in measured and HELDOUT not in stated.columns:
         columns.append(heldout)
     made = {row: [(run, s) for run in runs for s, r in run.subjects.items() if r == row] for row in stated.rows}
     twins = {row: _twin(sources, same or {}) for row, sources in made.items()}

@@ -28,7 +28,10 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PaperRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A row as the paper states it: ``values``, or ``differences`` to the row ``base``; ``x`` in a figure."""
+    """A row as the paper states it: ``values``, or ``differences`` to the row ``base``; ``x`` in a figure.
+
+    A row of an experiment that is not the paper's states neither.
+    """
 
     label: str
     group: str = ""
@@ -61,8 +64,8 @@ class PaperTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What the paper reports, worked out where it states a difference; None where it reports nothing."""
         stated = self.rows[row]
         place = self.columns.index(column)
-        if stated.values:
-            return stated.values[place]
+        if stated.values or not stated.differences:
+            return stated.values[place] if stated.values else None
         base, shift = self.value(stated.base, column), stated.differences[place]
         return None if base is None or shift is None else round(base + shift, 2)
 

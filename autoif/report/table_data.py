@@ -92,6 +92,11 @@ class Table(msgspec.Struct, frozen=True):
         """Columns with at least one value of ours."""
         return tuple(c for i, c in enumerate(self.columns) if any(row.cells[i].values for row in self.rows))
 
+    @property
+    def reported(self) -> bool:
+        """Whether the paper has any of its numbers; an experiment of one's own has not."""
+        return any(cell.paper is not None or cell.paper_shift is not None for row in self.rows for cell in row.cells)
+
     def cell(self, row: Row, column: Column) -> Cell:
         """The cell of ``row`` under ``column``."""
         return row.cells[self.columns.index(column)]

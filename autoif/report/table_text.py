@@ -98,7 +98,7 @@ def first(table: Table) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """Two lines a row, ours above the paper's, then what is missing and how to make it."""
+    """Two lines a row, ours above the paper's (where it has any), then what is missing and how to make it."""
     shown_columns = columns(table)
     head = [first(table), "", *(markdown(column.label) for column in shown_columns)]
     lines = [f"# {markdown(table.title)}", ""]
@@ -112,7 +112,8 @@ def to_markdown(table: Table) -> str:
         mine = [markdown(ours(c, table.cell(row, c))) for c in shown_columns]
         theirs = [markdown(papers(c, table.cell(row, c))) for c in shown_columns]
         lines.append(f"| {markdown(row.label)} | {_who(row)} | {' | '.join(mine)} |")
-        lines.append(f"| | paper | {' | '.join(theirs)} |")
+        if table.reported:
+            lines.append(f"| | paper | {' | '.join(theirs)} |")
     if left := unmeasured(table):
         lines += ["", f"Not measured: {', '.join(markdown(column.label) for column in left)}."]
     if notes := [f"- {markdown(row.label)}: {markdown(row.note, 300)}" for row in table.rows if row.note]:
@@ -151,7 +152,8 @@ def to_latex(table: Table) -> str:
         mine = " & ".join(_latex(ours(c, table.cell(row, c))) for c in shown_columns)
         theirs = " & ".join(rf"\textcolor{{gray}}{{{_latex(papers(c, table.cell(row, c)))}}}" for c in shown_columns)
         lines.append(f"{_latex(row.label)} & {_who(row)} & {mine} \\\\")
-        lines.append(rf" & \textcolor{{gray}}{{paper}} & {theirs} \\")
+        if table.reported:
+            lines.append(rf" & \textcolor{{gray}}{{paper}} & {theirs} \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     return "\n".join(lines) + "\n"
 

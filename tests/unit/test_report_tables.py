@@ -260,3 +260,12 @@ def test_counts_come_from_the_stages(counted: tuple[RunConfig, Store]) -> None:
         assert (counts["train", "ifeval"], counts["ngram_share", "ifeval"]) == (7, 4)
         assert counts["rephrased_share", "ifeval"] is None
         assert counts["train", "followbench"] is None
+
+
+def test_an_experiment_of_ones_own_has_no_line_of_the_paper(table3: tuple[Path, Table]) -> None:
+    cells = [tuple(msgspec.structs.replace(c, paper=None, paper_shift=None) for c in r.cells) for r in table3[1].rows]
+    rows = tuple(msgspec.structs.replace(r, cells=c) for r, c in zip(table3[1].rows, cells, strict=True))
+    own = msgspec.structs.replace(table3[1], rows=rows)
+    assert not own.reported
+    assert "paper |" not in to_markdown(own)
+    assert "{paper}" not in to_latex(own)
