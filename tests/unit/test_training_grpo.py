@@ -172,7 +172,7 @@ def test_log_probabilities_of_another_model_are_found_out_at_the_first_step(base
         run(job)
 
 
-VOWEL = "def evaluate(response):\n    return response[:1] in ('a', 'e', 'i', 'o', 'u')"
+LETTER = "def evaluate(response):\n    return response[:1].isascii() and response[:1].isalpha()"
 
 
 class Rows(list[Any]):
@@ -186,7 +186,7 @@ def test_the_reward_that_a_function_gives_rises_over_the_rounds(
     base: Path, tmp_path: Path, engine: ExecutionEngine
 ) -> None:
     """Sample, execute, compare, train, four times: the stages of a run, on a model that starts as noise."""
-    functions = (Function(id="f", code=VOWEL),)
+    functions = (Function(id="f", code=LETTER),)
     prompts = Rows(
         Prompt(id=f"p{n}", verifier_id="v", instruction="", query="", text=f"q{n}", functions=functions)
         for n in range(8)
@@ -215,8 +215,9 @@ def test_the_reward_that_a_function_gives_rises_over_the_rounds(
         context = Context(GroupsConfig(standardise=True, quality=QualityConfig()), engines, folder, folder)
         groups = [row for row in answer_groups(context, Rows(judged)) if not isinstance(row, Reject)]
         rewards.append(context.facts["reward"])
-        job = grpo_job(folder, start, base, groups, micro=4, learning_rate=4e-3, epochs=4, kl_weight=0.0)
+        wide = {"clip_low": 0.9, "clip_high": 4.0}  # so that a few rounds go far
+        job = grpo_job(folder, start, base, groups, micro=4, learning_rate=4e-3, epochs=4, kl_weight=0.0, **wide)
         run(job)
         start = Path(job.output)
-    assert rewards[0] < 0.25
-    assert rewards[-1] > rewards[0] + 0.4
+    assert rewards[0] < 0.4
+    assert rewards[-1] > 0.8

@@ -81,6 +81,7 @@ def test_each_switch_gives_the_gradients_of_the_plain_path(base: Path, tmp_path:
         assert torch.allclose(gradient, gradients[1][name], atol=float(1e-5 * scale)), name
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on CPUs")
 def test_compiled_layers_give_the_same_log_probabilities_and_gradients(base: Path, tmp_path: Path) -> None:
     write_records(tmp_path / "rows.jsonl", sft_rows(4))
