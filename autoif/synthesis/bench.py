@@ -79,13 +79,17 @@ def _text(number: int, index: int) -> str:
     return " ".join(words + ["answer"] * (index % 5)) + f" ({number}.{index})"
 
 
-def graph(count: int) -> Sequence[Stage]:
-    """Synthetic answers and the stages behind them."""
+def source(count: int) -> Stage:
+    """The stage that makes ``count`` responses."""
 
-    def source(context: Context) -> Iterator[Answers]:
+    def made(context: Context) -> Iterator[Answers]:
         return answers(count)
 
-    made = Stage("bench_answers", Answers, source, version=count)
+    return Stage("bench_answers", Answers, made, version=count)
+
+
+def graph(made: Stage) -> Sequence[Stage]:
+    """A stage that makes answers and the stages behind it."""
     verified = Stage(
         "verify_responses",
         Answers,
@@ -111,7 +115,7 @@ def graph(count: int) -> Sequence[Stage]:
 
 def measure(count: int, folder: Path, workers: int) -> None:
     """Run the graph on ``count`` responses and print what each stage took."""
-    store, stages = Store(folder), graph(count)
+    store, stages = Store(folder), graph(source(count))
     with ExecutionEngine(ExecutionConfig(workers=workers)) as engine:
         engines: Any = SimpleNamespace(supervisor=Judge(), execution=engine)
         for stage in stages:
