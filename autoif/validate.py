@@ -23,6 +23,7 @@ from autoif.config import (
     OnlineAlgorithm,
     OnlineDpoAlgorithm,
     OpenAISupervisor,
+    PipelineConfig,
     Precision,
     QuerySource,
     RunConfig,
@@ -34,6 +35,7 @@ from autoif.config import (
     TrainingConfig,
 )
 from autoif.errors import ConfigError
+from autoif.synthesis.language import LANGUAGES
 from autoif.tracking import MODES
 from autoif.training.plan import micro_batch_rows
 from evaluation.registry import chosen
@@ -64,7 +66,15 @@ RANGES: dict[str, Range] = {
     "case_threshold": _SHARE,
     "function_threshold": _SHARE,
     "chosen_threshold": _SHARE,
-    "score.threshold": Range(1, 10),
+    "score.threshold": Range(0, 10),
+    "lowest": Range(0, 1),
+    "agreement": _SHARE,
+    "min_responses": _COUNT,
+    "shingle": _COUNT,
+    "mutation_check.cases": _COUNT,
+    "back_translate.functions": _COUNT,
+    "constraints": Range(1, 5),
+    "attempts": _COUNT,
     "margin": _COUNT,
     "fraction": _PART,
     "top_p": _PART,
@@ -76,6 +86,8 @@ RANGES: dict[str, Range] = {
     "self_instruct.limit": _COUNT,
     "min_functions": _COUNT,
     "min_cases": _COUNT,
+    "min_functions_written": _NATURAL,
+    "min_cases_written": _NATURAL,
     "per_instruction": _COUNT,
     "min_chars": _NATURAL,
     "heldout": _NATURAL,
@@ -264,7 +276,10 @@ def _pipeline(config: RunConfig) -> Iterator[str]:
         )
     if unknown := set(pipeline.nli.drop) - _LABELS:
         yield f"pipeline.nli.drop: no label {', '.join(sorted(unknown))}; expected some of {', '.join(sorted(_LABELS))}"
+    yield from _decisions(pipeline)
     start = pipeline.start
+    if start.sft is not None and start.kind is not Start.pairs:
+        yield f"pipeline.start.sft goes with pipeline.start.kind=pairs, not {start.kind.value}"
     if (start.kind is Start.seeds) != (start.path is None):
         yield (
             f"pipeline.start.kind={start.kind.value} and pipeline.start.path={start.path}: "
@@ -294,6 +309,20 @@ def _contamination(config: RunConfig) -> Iterator[str]:
     yield from (problem for setting, names in named.items() if (problem := check_names(names, setting)))
     if config.pipeline.contamination.drop and not config.pipeline.contamination.benchmarks:
         yield "pipeline.contamination.drop=true drops nothing without pipeline.contamination.benchmarks: name some"
+
+
+def _decisions(pipeline: PipelineConfig) -> Iterator[str]:
+    written, votes = pipeline.write_verifiers.samples, pipeline.cross_verify
+    if votes.min_functions_written > written:
+        yield (
+            f"pipeline.cross_verify.min_functions_written={votes.min_functions_written} can never be met with "
+            f"pipeline.write_verifiers.samples={written}"
+        )
+    if pipeline.score.samples > 1 and pipeline.score.temperature == 0:
+        yield f"pipeline.score.samples={pipeline.score.samples} are all the same: set pipeline.score.temperature above 0"
+    if unknown := set(pipeline.queries.languages) - LANGUAGES:
+        known = ", ".join(sorted(LANGUAGES))
+        yield f"pipeline.queries.languages: cannot tell {', '.join(sorted(unknown))}; expected some of {known}"
 
 
 def _hardware(hardware: HardwareConfig) -> Iterator[str]:
