@@ -253,11 +253,13 @@ CLIENT = """
 import sys
 from pathlib import Path
 from autoif.config import OpenAISupervisor
+from autoif.generation import openai
 from autoif.generation.base import *
 from autoif.generation.cache import CachedGenerator, CallCache
 from autoif.generation.openai import OpenAIGenerator
-url, path, count = sys.argv[1:]
-config = OpenAISupervisor(model="m", base_url=url, concurrency=8)
+url, path, count, concurrency = sys.argv[1:]
+openai.FIRST_WAIT_SECONDS = 0.01
+config = OpenAISupervisor(model="m", base_url=url, concurrency=int(concurrency), retries=30)
 generator = CachedGenerator(OpenAIGenerator(config), CallCache(Path(path)))
 requests = (Request(messages=user(f"q{n}"), sampling=Sampling()) for n in range(int(count)))
 for n, answer in enumerate(generator.generate(requests)):
@@ -266,8 +268,8 @@ generator.close()
 """
 
 
-def client(server: ChatServer, path: Path, count: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", CLIENT, server.url, str(path), str(count)]
+def client(server: ChatServer, path: Path, count: int, concurrency: int = 8) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CLIENT, server.url, str(path), str(count), str(concurrency)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -289,3 +291,21 @@ def test_after_kill_9_only_what_was_in_flight_is_asked_again(tmp_path: Path) -> 
     twice = [text for text, count in server.asked.items() if count > 1]
     assert len(twice) <= 8
     assert max(server.asked.values()) <= 2
+
+
+@pytest.mark.slow
+def test_under_faults_and_kills_five_thousand_requests_repeat_only_what_was_in_flight(tmp_path: Path) -> None:
+    count, concurrency, kills = 5000, 64, (400, 1700, 3600)
+    with ChatServer(faults=0.1) as server:
+        for last in kills:
+            with client(server, tmp_path / "c.sqlite", count, concurrency) as killed:
+                for number, _ in enumerate(read(killed)):
+                    if number == last:
+                        killed.kill()
+        with client(server, tmp_path / "c.sqlite", count, concurrency) as resumed:
+            answers = list(read(resumed))
+    assert answers == [reply_to(f"q{number}") for number in range(count)]
+    repeated = sum(times - 1 for times in server.answered.values())
+    print(f"{repeated} of {count} requests were answered again after {len(kills)} kills at concurrency {concurrency}")
+    assert repeated <= len(kills) * concurrency
+    assert len(server.answered) == count
