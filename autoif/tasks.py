@@ -82,7 +82,8 @@ def _run(config: RunConfig, stages: Sequence[Stage], store: Store) -> None:
         with Engines(config) as engines, tracker(config.tracking, config) as tracking:
             for stage in stages:
                 found = stage.entry(store).done
-                manifest = run_stage(stage, store, engines)
+                with tracking.watch(stage, stage.entry(store)):
+                    manifest = run_stage(stage, store, engines)
                 print(f"{stage.title:<{width}}  {_summary(manifest, found)}", flush=True)
                 tracking.log_stage(stage, manifest, stage.entry(store))
         leave(config, stages, store)

@@ -1,7 +1,8 @@
 """Experiment tracking besides the store: off, CSV files, TensorBoard or Weights & Biases; one module each.
 
 A stage is logged once it has finished, from its manifest and rows; so a resumed or repeated run adds what is new and
-nothing twice. Curves carry their own step (``train_sft/step``), whatever else the tracker counts.
+nothing twice. TensorBoard and W&B follow the curve of a training while it runs. Curves carry their own step
+(``train_sft/step``), whatever else the tracker counts.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What all trackers share: their protocol, what they take from a stage, and a note of what they have logged."""
+"""What all trackers share: their protocol, and what they take from a stage."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -13,7 +13,7 @@ import msgspec
 from autoif.config import RunConfig
 from autoif.records import Comparison, Contamination, EvaluationItem, Result, TrainStep, digest
 from autoif.stage import Stage, identity
-from autoif.store import Entry, Manifest, canonical, write_atomically
+from autoif.store import Entry, Manifest, canonical
 
 MODES = ("online", "offline", "disabled")
 """Of W&B."""
@@ -36,6 +36,10 @@ class Tracker(Protocol):
         """Log a finished stage: its counts, and its curve, results or samples. Called again, it does nothing."""
         ...
 
+    def watch(self, stage: Stage, entry: Entry) -> AbstractContextManager[None]:
+        """Follow ``stage`` while it runs inside the block: a training's curve, where the tracker can show it live."""
+        ...
+
     def close(self, exit_code: int = 0) -> None:
         """Write what was gathered and end the run, which ended with ``exit_code``. May be called twice."""
         ...
@@ -53,6 +57,10 @@ class BaseTracker:
     def log_stage(self, stage: Stage, manifest: Manifest, entry: Entry) -> None:
         """See :class:`Tracker`."""
 
+    def watch(self, stage: Stage, entry: Entry) -> AbstractContextManager[None]:
+        """See :class:`Tracker`."""
+        return nullcontext()
+
     def close(self, exit_code: int = 0) -> None:
         """See :class:`Tracker`."""
 
@@ -63,25 +71,6 @@ class BaseTracker:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close(exit_code=0 if kind is None else 1)
-
-
-class Ledger:
-    """Which stages a tracker's run holds already, by fingerprint: a small file beside the report."""
-
-    def __init__(self, path: Path, run: str) -> None:
-        self.path, self.run = path, run
-        try:
-            known = msgspec.json.decode(path.read_bytes(), type=dict[str, list[str]])
-        except (OSError, msgspec.DecodeError):
-            known = {}
-        self.known = known
-        self.logged = set(known.get(run, ()))
-
-    def add(self, fingerprints: set[str]) -> None:
-        """Note stages as logged, durably."""
-        self.logged |= fingerprints
-        self.known[self.run] = sorted(self.logged)
-        write_atomically(self.path, msgspec.json.encode(self.known))
 
 
 def run_id(run: RunConfig) -> str:
@@ -97,10 +86,14 @@ def slug(text: str) -> str:
 
 def curve(entry: Entry) -> Iterator[dict[str, float]]:
     """The steps of a training stage, metrics among their values."""
-    for row in entry.records(TrainStep):
-        values: dict[str, float] = msgspec.structs.asdict(row)
-        del values["metrics"]
-        yield values | row.metrics
+    return map(step_values, entry.records(TrainStep))
+
+
+def step_values(row: TrainStep) -> dict[str, float]:
+    """A step's values, its metrics among them."""
+    values: dict[str, float] = msgspec.structs.asdict(row)
+    del values["metrics"]
+    return values | row.metrics
 
 
 def result_values(entry: Entry) -> Iterator[tuple[str, float | int | bool | None]]:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from autoif.config import RunConfig
 from autoif.errors import MissingExtraError
-from autoif.records import TrainStep
 from autoif.report.files import run_folder
 from autoif.report.text import fence, markdown
 from autoif.stage import Stage
 from autoif.store import Entry, Manifest
-from autoif.tracking.base import BaseTracker, Ledger, Logged, Table, curve, measured_values, run_id, slug, tables
+from autoif.tracking.base import Table, measured_values, run_id, slug
+from autoif.tracking.once import Ledger, OnceTracker
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -25,7 +25,7 @@ TEXT_ROWS = 200
 """Rows of a table that are shown as text."""
 
 
-class TensorBoardTracker(BaseTracker):
+class TensorBoardTracker(OnceTracker):
     """Stages as TensorBoard events."""
 
     def __init__(self, run: RunConfig) -> None:
@@ -36,42 +36,11 @@ class TensorBoardTracker(BaseTracker):
         self._module: Any = tensorboardX
         self._run = run
         self._folder = run_folder(run)
-        self._ledger = Ledger(self._folder / "tensorboard.json", run_id(run))
         self._writer: SummaryWriter | None = None
-        self._stages: list[Logged] = []
-        self._pending: set[str] = set()
+        super().__init__(Ledger(self._folder / "tensorboard.json", run_id(run)))
 
-    def log_stage(self, stage: Stage, manifest: Manifest, entry: Entry) -> None:
-        """See :class:`~autoif.tracking.Tracker`."""
-        self._stages.append((stage, manifest, entry))
-        if manifest.fingerprint in self._ledger.logged | self._pending:
-            return
-        writer = self._opened()
-        key = slug(stage.title)
-        writer.add_scalar(f"funnel/{key}/kept", manifest.kept, 0)
-        writer.add_scalar(f"seconds/{key}", manifest.seconds, 0)
-        if stage.record is TrainStep:
-            for row in curve(entry):
-                step = int(row.pop("step"))
-                for name, value in row.items():
-                    writer.add_scalar(f"{key}/{name}", value, step)
-        for name, value in measured_values(stage, entry).items():
-            if value is not None:
-                writer.add_scalar(name, float(value), 0)
-        self._pending.add(manifest.fingerprint)
-
-    def close(self, exit_code: int = 0) -> None:
-        """See :class:`~autoif.tracking.Tracker`. Tables are written whole, earlier stages included."""
-        if self._writer is None:
-            return
-        for name, table in tables(self._stages, samples=False).items():
-            self._writer.add_text(name, _markdown(table), 0)
-        self._writer.close()
-        self._writer = None
-        self._ledger.add(self._pending)
-        self._pending = set()
-
-    def _opened(self) -> SummaryWriter:
+    def open(self) -> None:
+        """See :class:`OnceTracker`."""
         if self._writer is None:
             from autoif.border import dump
 
@@ -79,9 +48,38 @@ class TensorBoardTracker(BaseTracker):
             # Files are named by the second, and one that is there would be written over.
             part = len(list(folder.glob("events.*")))
             self._writer = self._module.SummaryWriter(str(folder), filename_suffix=f".{part}")
-            if not self._ledger.logged:
+            if not part:
                 self._writer.add_text("configuration", fence(dump(self._run), "yaml", limit=100_000), 0)
-        return self._writer
+
+    def log_step(self, key: str, values: dict[str, float]) -> None:
+        """See :class:`OnceTracker`."""
+        for name, value in values.items():
+            if name != "step":
+                self._scalar(f"{key}/{name}", value, int(values["step"]))
+
+    def log_finished(self, stage: Stage, manifest: Manifest, entry: Entry) -> None:
+        """See :class:`OnceTracker`."""
+        self._scalar(f"funnel/{slug(stage.title)}/kept", manifest.kept)
+        self._scalar(f"seconds/{slug(stage.title)}", manifest.seconds)
+        for name, value in measured_values(stage, entry).items():
+            if value is not None:
+                self._scalar(name, float(value))
+
+    def log_tables(self, found: dict[str, Table]) -> None:
+        """See :class:`OnceTracker`."""
+        assert self._writer is not None
+        for name, table in found.items():
+            self._writer.add_text(name, _markdown(table), 0)
+
+    def finish(self, exit_code: int) -> None:
+        """See :class:`OnceTracker`."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _scalar(self, name: str, value: float, step: int = 0) -> None:
+        assert self._writer is not None
+        self._writer.add_scalar(name, value, step)
 
 
 def _markdown(table: Table) -> str:

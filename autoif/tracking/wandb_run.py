@@ -30,7 +30,8 @@ from autoif.report.files import run_folder, save
 from autoif.stage import Stage
 from autoif.store import Entry, Manifest
 from autoif.tracking import wandb_report
-from autoif.tracking.base import MODES, BaseTracker, Ledger, Logged, curve, measured_values, run_id, slug, tables
+from autoif.tracking.base import MODES, Table, measured_values, run_id, slug
+from autoif.tracking.once import Ledger, OnceTracker
 
 if TYPE_CHECKING:
     import wandb
@@ -48,7 +49,7 @@ _ARTIFACTS: dict[type[Record], str] = {
 """What a stage's artifact is called, by what it holds."""
 
 
-class WandbTracker(BaseTracker):
+class WandbTracker(OnceTracker):
     """Stages as a W&B run: config, curves, funnel and sample tables, results in the summary, artifacts."""
 
     def __init__(self, config: TrackingConfig, run: RunConfig) -> None:
@@ -61,47 +62,48 @@ class WandbTracker(BaseTracker):
         self._wandb, self._config, self._settings = wandb, run, config
         self.id = run_id(run)
         self.folder = run_folder(run)
-        self._ledger = Ledger(self.folder / "tracking.json", self.id)
         self._run: wandb.Run | None = None
-        self._pending: set[str] = set()
-        self._stages: list[Logged] = []
+        self._curves: set[str] = set()
+        super().__init__(Ledger(self.folder / "tracking.json", self.id, keep=config.mode != "disabled"))
 
-    def log_stage(self, stage: Stage, manifest: Manifest, entry: Entry) -> None:
-        """See :class:`~autoif.tracking.Tracker`."""
-        self._stages.append((stage, manifest, entry))
-        if manifest.fingerprint in self._ledger.logged | self._pending:
-            return
+    def log_step(self, key: str, values: dict[str, float]) -> None:
+        """See :class:`OnceTracker`."""
         run = self._opened()
-        key = slug(stage.title)
-        run.summary.update({f"funnel/{key}/kept": manifest.kept, f"seconds/{key}": manifest.seconds})
-        if stage.record is TrainStep:
+        if key not in self._curves:
             run.define_metric(f"{key}/step")
             run.define_metric(f"{key}/*", step_metric=f"{key}/step")
-            for row in curve(entry):
-                run.log({f"{key}/{name}": value for name, value in row.items()})
+            self._curves.add(key)
+        run.log({f"{key}/{name}": value for name, value in values.items()})
+
+    def log_finished(self, stage: Stage, manifest: Manifest, entry: Entry) -> None:
+        """See :class:`OnceTracker`."""
+        run, key = self._opened(), slug(stage.title)
+        run.summary.update({f"funnel/{key}/kept": manifest.kept, f"seconds/{key}": manifest.seconds})
         if values := measured_values(stage, entry):
             run.summary.update(values)
         if kind := _ARTIFACTS.get(stage.record):
             self._log_artifact(kind, stage, manifest, entry)
-        self._pending.add(manifest.fingerprint)
 
-    def close(self, exit_code: int = 0) -> None:
-        """See :class:`~autoif.tracking.Tracker`. Tables are logged whole, earlier stages included."""
-        if self._run is None:
-            return
-        found = tables(self._stages)
-        self._run.log({name: self._wandb.Table(list(columns), rows) for name, (columns, rows) in found.items()})
-        self._run.finish(exit_code)
-        self._run = None
+    def log_tables(self, found: dict[str, Table]) -> None:
+        """See :class:`OnceTracker`. The panels that compare the experiment's runs are left beside these."""
+        self._opened().log({name: self._wandb.Table(list(columns), rows) for name, (columns, rows) in found.items()})
         if self._settings.mode != "disabled":
-            self._ledger.add(self._pending)
             self._write_report()
-        self._pending = set()
+
+    def finish(self, exit_code: int) -> None:
+        """See :class:`OnceTracker`."""
+        if self._run is not None:
+            self._run.finish(exit_code)
+            self._run = None
+        self._curves = set()
+
+    def open(self) -> None:
+        """See :class:`OnceTracker`."""
+        self._opened()
 
     def _write_report(self) -> None:
-        """Leave the panels that compare the runs of this experiment beside its runs."""
         definition = wandb_report.definition(
-            group(self._config), self._settings.project, self._settings.entity, self._stages
+            group(self._config), self._settings.project, self._settings.entity, self.stages
         )
         folder = self.folder
         for _ in self._config.name.split("/")[1:]:
@@ -165,7 +167,7 @@ class WandbTracker(BaseTracker):
         """Tell W&B which artifacts ``stage`` used; only where it can be asked, and never at the cost of the run."""
         if run.offline or run.disabled:
             return
-        found = {id(known): manifest for known, manifest, _ in self._stages}
+        found = {id(known): manifest for known, manifest, _ in self.stages}
         for source in stage.inputs:
             if id(source) in found and source.record in _ARTIFACTS:
                 name = f"{_artifact_name(self._config, source)}:{found[id(source)].fingerprint}"

@@ -7,19 +7,24 @@ import json
 import shutil
 import struct
 import sys
+import time
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from report_run import PlausibleRun, RunSize, plausible_run
 
 from autoif.config import Tracking, TrackingConfig
 from autoif.errors import ConfigError, DataError, MissingExtraError
-from autoif.records import TrainStep
-from autoif.tracking import Off, Tracker, run_id, slug, tracker, wandb_report
+from autoif.records import Result, TrainStep, encode
+from autoif.stage import Stage, run_stage
+from autoif.store import Entry, Manifest, Store
+from autoif.tracking import Off, Tracker, once, run_id, slug, tracker, wandb_report
+from autoif.tracking.once import Ledger, OnceTracker
 from autoif.tracking.wandb_run import WandbTracker
 
 OFFLINE = TrackingConfig(kind=Tracking.wandb, mode="offline")
@@ -69,6 +74,15 @@ def blocks(path: Path) -> Iterator[bytes]:
 
 
 def read_back(path: Path) -> dict[str, Any]:
+    """What the file of an ended run holds. W&B's own process writes it, and may lag behind ours."""
+    deadline = time.monotonic() + 60
+    while (found := held(path))["exit"] is None:
+        assert time.monotonic() < deadline, "W&B has not written the end of the run"
+        time.sleep(0.05)
+    return found
+
+
+def held(path: Path) -> dict[str, Any]:
     """What a run file holds: the run record, history rows, the last value of each summary key, artifacts."""
     from wandb.proto.wandb_internal_pb2 import Record
 
@@ -127,8 +141,7 @@ def test_an_offline_run_read_back_holds_what_the_stages_found(run: PlausibleRun)
     assert found["artifacts"]["demo-results"].type == found["artifacts"]["demo-comparisons"].type == "results"
     results = run.stages[-2].entry(run.store)
     assert set(found["artifacts"]["demo-results"].aliases) == {"latest", results.fingerprint}
-    (held,) = [entry.path for entry in found["artifacts"]["demo-results"].manifest.contents]
-    assert held == "records.jsonl"
+    assert [entry.path for entry in found["artifacts"]["demo-results"].manifest.contents] == ["records.jsonl"]
     metadata = json.loads(found["artifacts"]["demo-online_pairs_1"].metadata)
     assert metadata["fingerprint"] == run.stages[14].entry(run.store).fingerprint
     assert metadata["inputs"][0][0] == "verify_samples"
@@ -250,8 +263,8 @@ def test_panels_that_compare_the_runs_are_saved_beside_them(run: PlausibleRun) -
     assert list(sections) == ["Results", "Differences to the base", "Training", "Records kept"]
     keys = {key for panels in sections.values() for panel in panels for key in (*panel.keys, *filter(None, [panel.x]))}
     (part,) = sorted(Path(run.config.paths.runs).glob("table3/*/wandb/offline-run-*/*.wandb"))
-    held = read_back(part)
-    logged = set(held["summary"]) | {key for row in held["history"] for key in row}
+    found_back = read_back(part)
+    logged = set(found_back["summary"]) | {key for row in found_back["history"] for key in row}
     assert keys <= logged, "every panel draws what a run holds"
     assert "train_dpo_1/margin" in keys
 
@@ -359,3 +372,121 @@ def test_a_missing_package_is_named_with_its_extra(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=rf"{package} is not installed: pip install 'autoif\[{kind.value}\]'"):
         tracker(TrackingConfig(kind=kind), run.config)
+
+
+# --- while a training runs
+
+
+class Notes(OnceTracker):
+    """A tracker that notes what it is told."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self.told: list[Any] = []
+
+    def open(self) -> None:
+        self.told.append("open")
+
+    def log_step(self, key: str, values: dict[str, float]) -> None:
+        self.told.append((key, values["step"]))
+
+    def log_finished(self, stage: Stage, manifest: Manifest, entry: Entry) -> None:
+        self.told.append(stage.title)
+
+    def log_tables(self, found: dict[str, Any]) -> None:
+        self.told.append(sorted(found))
+
+    def finish(self, exit_code: int) -> None:
+        self.told.append(exit_code)
+
+    @property
+    def steps(self) -> list[float]:
+        return [note[1] for note in self.told if isinstance(note, tuple)]
+
+
+@pytest.fixture
+def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Stage, Store]:
+    """A training stage of six steps that is not done yet."""
+    monkeypatch.setattr(once, "LOOK_SECONDS", 0.01)
+    return Stage("train_sft", TrainStep, lambda context: map(step, range(1, 7))), Store(tmp_path / "store")
+
+
+def step(number: int) -> TrainStep:
+    return TrainStep(step=number, epoch=0.1 * number, loss=1.0 / number, learning_rate=1e-5, grad_norm=1.0, tokens=9)
+
+
+def write(path: Path, *steps: int, tail: bytes = b"") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(encode(step(number)) + b"\n" for number in steps) + tail)
+
+
+def seen(notes: Notes, wanted: list[int]) -> None:
+    deadline = time.monotonic() + 20
+    while notes.steps != wanted:
+        assert time.monotonic() < deadline, notes.told
+        time.sleep(0.005)
+
+
+def test_a_curve_is_followed_while_it_grows_and_a_cut_one_adds_only_what_is_new(
+    training: tuple[Stage, Store], tmp_path: Path
+) -> None:
+    stage, store = training
+    entry, ledger = stage.entry(store), tmp_path / "ledger.json"
+    curve = entry.work / "curve.jsonl"
+    notes = Notes(Ledger(ledger, "run"))
+    with notes.watch(stage, entry):
+        write(curve, 1, 2, tail=b'{"step":3,"epo')
+        seen(notes, [1, 2])
+        write(curve, 1, 2, 3, 4)
+        seen(notes, [1, 2, 3, 4])
+    # Killed and started again: training goes back to its checkpoint at step 2.
+    again = Notes(Ledger(ledger, "run"))
+    with again.watch(stage, entry):
+        write(curve, 1, 2)
+        write(curve, 1, 2, 3, 4, 5)
+    assert again.steps == [5], "the last look comes when the stage is over"
+    manifest = run_stage(stage, store, cast(Any, None))
+    again.log_stage(stage, manifest, entry)
+    assert again.steps == [5, 6]
+    again.close()
+    last = Notes(Ledger(ledger, "run"))
+    with last.watch(stage, entry):
+        last.log_stage(stage, manifest, entry)
+    last.close()
+    assert last.told == [0], "all is logged: nothing is opened"
+
+
+def test_tables_that_a_killed_run_did_not_come_to_are_made_up_for(
+    training: tuple[Stage, Store], tmp_path: Path
+) -> None:
+    stage, store = training
+    manifest = run_stage(stage, store, cast(Any, None))
+    killed = Notes(Ledger(tmp_path / "ledger.json", "run"))
+    killed.log_stage(stage, manifest, stage.entry(store))
+    again = Notes(Ledger(tmp_path / "ledger.json", "run"))
+    again.log_stage(stage, manifest, stage.entry(store))
+    again.close()
+    assert again.told == ["open", ["funnel", "rejected", "samples"], 0]
+
+
+def test_a_tracker_that_fails_costs_no_training(
+    training: tuple[Stage, Store], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(Notes):
+        def log_step(self, key: str, values: dict[str, float]) -> None:
+            raise ValueError("the server is gone")
+
+    stage, store = training
+    entry = stage.entry(store)
+    with Broken(Ledger(tmp_path / "ledger.json", "run")).watch(stage, entry):
+        write(entry.work / "curve.jsonl", 1)
+    assert "tracking of train_sft stopped: the server is gone" in capsys.readouterr().err
+
+
+def test_other_stages_and_finished_ones_are_not_followed(training: tuple[Stage, Store], tmp_path: Path) -> None:
+    stage, store = training
+    notes = Notes(Ledger(tmp_path / "ledger.json", "run"))
+    run_stage(stage, store, cast(Any, None))
+    with notes.watch(stage, stage.entry(store)), notes.watch(replace(stage, record=Result), stage.entry(store)):
+        pass
+    assert notes.told == []
