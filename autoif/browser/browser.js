@@ -2,7 +2,6 @@
 
 const RUN = JSON.parse(document.getElementById("run").textContent);
 const SHOWN = 50;
-const HELD = 60; // pages of rows in memory
 const CHOICES = 3000; // instructions that the field offers
 const KEY = 300; // characters by which an instruction is known
 
@@ -12,51 +11,6 @@ const app = {
   instruction: (text) => h("div", { class: "about-it" }, block(text, "plain strong"),
     h("button", { type: "button", onclick: () => follow(text) }, "follow it through the run")),
 };
-
-// ---- files: each is a script that hands its content to one of these functions
-
-const waiting = new Map();
-const autoif = {
-  index: (folder, index) => settle(`${folder}/index`, index),
-  page: (folder, number, rows, matrices) => settle(`${folder}/${number}`, { rows, matrices: matrices || [] }),
-  traces: (traces) => settle("instructions", traces),
-};
-globalThis.autoif = autoif;
-
-function settle(key, value) {
-  const done = waiting.get(key);
-  waiting.delete(key);
-  if (done) done(value);
-}
-
-function load(path, key) {
-  return new Promise((resolve, reject) => {
-    const script = h("script", { src: path });
-    waiting.set(key, (value) => { script.remove(); resolve(value); });
-    script.addEventListener("error", () => { script.remove(); waiting.delete(key); reject(new Error(`${path} is missing`)); });
-    document.head.append(script);
-  });
-}
-
-const name = (stage) => stage.folder.split("/").pop();
-
-async function page(stage, number) {
-  const key = `${name(stage)}/${number}`;
-  if (!app.pages.has(key)) {
-    app.pages.set(key, load(`${stage.folder}/${number}.js`, key));
-    for (const old of [...app.pages.keys()].slice(0, -HELD)) app.pages.delete(old);
-  }
-  return app.pages.get(key);
-}
-
-async function row(stage, number) {
-  const { rows, matrices } = await page(stage, Math.floor(number / stage.size));
-  const found = rows[number % stage.size], kept = number < stage.kept;
-  return {
-    kept, reason: kept ? "" : found.reason, detail: kept ? "" : found.detail, record: kept ? found : found.record,
-    matrix: matrices[number % stage.size],
-  };
-}
 
 // ---- filters
 
@@ -85,8 +39,13 @@ async function find() {
   const wanted = new Set(rest), quoted = JSON.stringify(text).slice(1, -1);
   for (const [done, file] of files.entries()) {
     const key = `${name(stage)}/${file}`;
-    const { rows } = await (app.pages.get(key) || load(`${stage.folder}/${file}.js`, key));
+    const content_of = await (app.pages.get(key) || load(`${stage.folder}/${file}.js`, key)).catch(() => null);
     if (turn !== app.search) return;
+    if (!content_of) {
+      status(`${stage.folder}/${file}.js is missing: write the pages again with task=inspect`);
+      return;
+    }
+    const { rows } = content_of;
     rows.forEach((content, i) => {
       const number = file * stage.size + i;
       if (wanted.has(number) && JSON.stringify(content).toLowerCase().includes(quoted)) found.add(number);

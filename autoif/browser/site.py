@@ -196,7 +196,8 @@ def write_instructions(data: Path, folders: Sequence[Path]) -> None:
 def document(name: str, stages: Sequence[dict[str, Any]], report: str) -> str:
     """The page. Its policy lets its own script run and scripts from its own folder be loaded, nothing else."""
     script = "\n".join(
-        files("autoif.browser").joinpath(part).read_text(encoding="utf-8") for part in ("records.js", "browser.js")
+        files("autoif.browser").joinpath(part).read_text(encoding="utf-8")
+        for part in ("records.js", "files.js", "browser.js")
     )
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (

@@ -139,6 +139,27 @@ def test_a_prompt_of_several_lines_is_followed_through_the_answers_of_all_models
     assert steps == ["answer_heldout_base", "answer_heldout_sft", "answer_heldout_online_dpo"]
 
 
+def test_a_page_that_is_missing_is_said_and_one_that_two_ask_for_comes_once(browser: Browser, tmp_path: Path) -> None:
+    records = tmp_path / "records.jsonl"
+    write_records(records, answers(250))
+    folder = tmp_path / "data/score-1"
+    summary = write_stage(folder, kept_rows(records), 250)
+    write_instructions(folder.parent, [folder])
+    page = tmp_path / "index.html"
+    page.write_text(document("cut", [{"title": "score", "about": "", "folder": "data/score-1", **summary}], ""))
+    browser.open(page, 1280, dark=False)
+    ready(browser)
+    both = "Promise.all([1, 2].map(() => load('data/score-1/1.js', 'score-1/1'))).then(all => { window.both = all.length })"
+    browser.evaluate(both)
+    deadline = time.monotonic() + 10
+    while browser.evaluate("window.both") != 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    (folder / "2.js").unlink()
+    go(browser, "#stage=score&text=nowhere-in-here")
+    assert "2.js is missing: write the pages again" in browser.evaluate("document.getElementById('working').textContent")
+
+
 def test_a_hundred_thousand_records_open_and_filter_at_once(browser: Browser, tmp_path: Path) -> None:
     """The index is that of 100 000 records; the pages behind it are those of the few that are opened."""
     total, kept = 100_000, 70_000
