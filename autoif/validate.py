@@ -13,6 +13,7 @@ from urllib.parse import urlparse
 from autoif.config import (
     Accelerator,
     AlgorithmConfig,
+    BenchmarkConfig,
     ExperimentConfig,
     GrpoAlgorithm,
     HardwareConfig,
@@ -124,6 +125,7 @@ RANGES: dict[str, Range] = {
     "nodes": _COUNT,
     "micro_batch_size": _COUNT,
     "generation_batch_size": _COUNT,
+    "generation_parallel": _COUNT,
     "memory_gb": _NATURAL,
     "host_memory_gb": _NATURAL,
     "peak_tflops": _NATURAL,
@@ -151,6 +153,10 @@ RANGES: dict[str, Range] = {
     "heldout.limit": _NATURAL,
     "ifeval.limit": _NATURAL,
     "gsm8k.limit": _NATURAL,
+    "ifbench.limit": _NATURAL,
+    "mmlu.limit": _NATURAL,
+    "ceval.limit": _NATURAL,
+    "shots": _NATURAL,
     "humaneval.limit": _NATURAL,
     "followbench.limit": _NATURAL,
     "infobench.limit": _NATURAL,
@@ -327,6 +333,11 @@ def _decisions(pipeline: PipelineConfig) -> Iterator[str]:
 
 def _hardware(hardware: HardwareConfig) -> Iterator[str]:
     world = hardware.devices * hardware.nodes
+    if hardware.devices % hardware.generation_parallel:
+        yield (
+            f"hardware.generation_parallel={hardware.generation_parallel} does not divide "
+            f"hardware.devices={hardware.devices}: every copy of the model needs as many devices"
+        )
     if hardware.strategy is Strategy.single and world > 1:
         yield f"hardware.strategy=single uses one device, not {world}: set hardware.strategy=ddp or zero3"
     if hardware.offload_optimizer and hardware.accelerator is not Accelerator.gpu:
@@ -361,7 +372,8 @@ def _lengths(config: RunConfig) -> Iterator[str]:
     if config.evaluation.heldout.limit:
         lengths["evaluation.heldout.max_tokens"] = config.evaluation.heldout.max_tokens
     for name, benchmark in chosen(config.evaluation).items():
-        lengths[f"evaluation.{name}.max_tokens"] = benchmark.max_tokens
+        if isinstance(benchmark, BenchmarkConfig):
+            lengths[f"evaluation.{name}.max_tokens"] = benchmark.max_tokens
     for path, tokens in lengths.items():
         if tokens > context:
             yield f"{path}={tokens} exceeds model.context_length={context}"

@@ -8,9 +8,24 @@ out of fingerprints. Paths of data files stay out too: a fingerprint covers what
 from autoif.config.common import NOT_IDENTITY
 from autoif.config.contamination import ContaminationConfig, DecontaminationConfig
 from autoif.config.data import Data, DataConfig
-from autoif.config.evaluation import BenchmarkConfig, Checks, EvaluationConfig, HeldoutConfig
+from autoif.config.evaluation import (
+    BenchmarkConfig,
+    Checks,
+    ChoiceConfig,
+    EvaluationConfig,
+    HeldoutConfig,
+    SectionConfig,
+)
 from autoif.config.experiment import ExperimentConfig, PointConfig
-from autoif.config.hardware import Accelerator, HardwareConfig, Precision, SlurmConfig, Strategy, Techniques
+from autoif.config.hardware import (
+    Accelerator,
+    GenerationEngine,
+    HardwareConfig,
+    Precision,
+    SlurmConfig,
+    Strategy,
+    Techniques,
+)
 from autoif.config.models import ModelConfig, Setting, SettingConfig, ShapeConfig
 from autoif.config.run import ExportFormat, Launch, PathsConfig, RunConfig, Task, TaskConfig, Tracking, TrackingConfig
 from autoif.config.supervision import (
@@ -82,6 +97,7 @@ __all__ = [
     "CaseScope",
     "CheckFunctionsConfig",
     "Checks",
+    "ChoiceConfig",
     "ComposeConfig",
     "ComposeJudge",
     "ContaminationConfig",
@@ -96,6 +112,7 @@ __all__ = [
     "ExecutionConfig",
     "ExperimentConfig",
     "ExportFormat",
+    "GenerationEngine",
     "GrpoAlgorithm",
     "GrpoConfig",
     "HardwareConfig",
@@ -130,6 +147,7 @@ __all__ = [
     "SamplingMode",
     "Schedule",
     "ScoreConfig",
+    "SectionConfig",
     "SelfInstructConfig",
     "Setting",
     "SettingConfig",

@@ -30,6 +30,15 @@ class Precision(Enum):
     bf16 = "bf16"
 
 
+class GenerationEngine(Enum):
+    """What samples from the model that is trained, and under evaluation: ``transformers`` on one device, ``vllm`` in
+    this process, or ``vllm_server``, copies of the model on all devices of this machine."""
+
+    transformers = "transformers"
+    vllm = "vllm"
+    vllm_server = "vllm_server"
+
+
 @dataclass(kw_only=True, slots=True)
 class SlurmConfig:
     """What a job asks a Slurm cluster for, besides nodes and devices.
@@ -75,6 +84,7 @@ class HardwareConfig:
 
     ``nodes`` of ``devices`` each. ``micro_batch_size``: sequences (pairs in DPO, in GRPO groups of as many answers)
     a device computes at once. ``generation_batch_size``: rows the ``transformers`` engine decodes together.
+    ``generation_parallel``: devices that a copy of the model is cut over, with vLLM.
     ``threads``: CPU threads a process uses, 0 for all cores.
 
     For plans, GB of 10⁹ bytes: ``memory_gb`` of a device and ``host_memory_gb`` of a node (0: not known);
@@ -92,7 +102,9 @@ class HardwareConfig:
     activation_checkpointing: bool = False
     offload_optimizer: bool = False
     attention: str = "sdpa"
+    generation_engine: GenerationEngine = GenerationEngine.transformers
     generation_batch_size: int = 32
+    generation_parallel: int = 1
     threads: int = 0
     techniques: Techniques = field(default_factory=Techniques)
     memory_gb: float = 0.0

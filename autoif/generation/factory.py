@@ -6,6 +6,7 @@ import datetime
 from pathlib import Path
 
 from autoif.config import (
+    GenerationEngine,
     HardwareConfig,
     LocalSupervisor,
     OpenAISupervisor,
@@ -84,8 +85,15 @@ def policy(config: RunConfig, model: Path | None, identity: str) -> Generator:
     """
     from autoif.models import prepare
 
-    folder = model or prepare(config.model, _path(config.paths.cache))
-    engine = _local(config, folder, identity, config.hardware.generation_batch_size)
+    hardware, folder = config.hardware, model or prepare(config.model, _path(config.paths.cache))
+    match hardware.generation_engine:
+        case GenerationEngine.transformers:
+            engine: Engine = _local(config, folder, identity, hardware.generation_batch_size)
+        case GenerationEngine.vllm:
+            engine = _vllm(config, folder, identity, VllmSupervisor(source=config.model), hardware.generation_parallel)
+        case GenerationEngine.vllm_server:
+            served = VllmServerSupervisor(source=config.model)
+            engine = _vllm_server(config, folder, identity, served, hardware.generation_parallel)
     return CachedGenerator(engine, _cache(config), run=config.name)
 
 
@@ -99,35 +107,42 @@ def _at_hand(config: RunConfig, chosen: LocalSupervisor) -> Engine:
         case TransformersSupervisor():
             return _local(config, folder, identity, chosen.batch_size)
         case VllmSupervisor():
-            from autoif.generation.vllm import VllmGenerator
-
-            return VllmGenerator(
-                folder,
-                identity,
-                concurrency=chosen.concurrency,
-                context=chosen.source.context_length,
-                tensor_parallel=chosen.tensor_parallel or hardware.devices,
-                precision=hardware.precision.value,
-                memory_share=chosen.memory_share,
-                seed=config.seed,
-            )
+            return _vllm(config, folder, identity, chosen, chosen.tensor_parallel or hardware.devices)
         case VllmServerSupervisor():
-            from autoif.generation.vllm_server import VllmServerGenerator
-
-            return VllmServerGenerator(
-                folder,
-                identity,
-                arguments=_serve_arguments(chosen, hardware),
-                concurrency=chosen.concurrency,
-                start_seconds=chosen.start_seconds,
-                log=cache / "vllm_server.log",
-            )
+            return _vllm_server(config, folder, identity, chosen, chosen.tensor_parallel or hardware.devices)
     raise ConfigError(f"no generation engine for {type(chosen).__name__}")
 
 
-def _serve_arguments(chosen: VllmServerSupervisor, hardware: HardwareConfig) -> list[str]:
-    """What ``vllm serve`` is told besides the model: a copy of it on every ``tensor_parallel`` devices."""
-    parallel = chosen.tensor_parallel or hardware.devices
+def _vllm(config: RunConfig, folder: Path, identity: str, chosen: VllmSupervisor, parallel: int) -> Engine:
+    from autoif.generation.vllm import VllmGenerator
+
+    return VllmGenerator(
+        folder,
+        identity,
+        concurrency=chosen.concurrency,
+        context=chosen.source.context_length,
+        tensor_parallel=parallel,
+        precision=config.hardware.precision.value,
+        memory_share=chosen.memory_share,
+        seed=config.seed,
+    )
+
+
+def _vllm_server(config: RunConfig, folder: Path, identity: str, chosen: VllmServerSupervisor, parallel: int) -> Engine:
+    from autoif.generation.vllm_server import VllmServerGenerator
+
+    return VllmServerGenerator(
+        folder,
+        identity,
+        arguments=serve_arguments(chosen, config.hardware, parallel),
+        concurrency=chosen.concurrency,
+        start_seconds=chosen.start_seconds,
+        log=_path(config.paths.cache) / "vllm_server.log",
+    )
+
+
+def serve_arguments(chosen: VllmServerSupervisor, hardware: HardwareConfig, parallel: int) -> list[str]:
+    """What ``vllm serve`` is told besides the model: a copy of it on every ``parallel`` devices."""
     values = {
         "dtype": {"bf16": "bfloat16", "fp32": "float32"}[hardware.precision.value],
         "max-model-len": chosen.source.context_length,

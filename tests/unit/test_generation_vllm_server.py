@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from chat_server import reply_to
 
-from autoif.config import HardwareConfig, ModelConfig, VllmServerSupervisor
+from autoif.config import GenerationEngine, HardwareConfig, ModelConfig, PathsConfig, RunConfig, VllmServerSupervisor
 from autoif.errors import EngineError, MissingExtraError
 from autoif.generation import vllm_server
 from autoif.generation.base import Completion, Request, Sampling, user
-from autoif.generation.factory import _serve_arguments
+from autoif.generation.factory import policy, serve_arguments
 from autoif.generation.vllm_server import VllmServerGenerator
 
 STAND_IN = """#!{python}
@@ -112,8 +112,28 @@ def test_devices_are_filled_with_copies_of_the_model(
 ) -> None:
     source = ModelConfig(name="m", path="m", context_length=4096)
     chosen = VllmServerSupervisor(model="m", source=source, tensor_parallel=parallel, arguments=["--x=1"])
-    arguments = _serve_arguments(chosen, HardwareConfig(name="h", devices=devices))
+    arguments = serve_arguments(chosen, HardwareConfig(name="h", devices=devices), parallel or devices)
     assert f"--tensor-parallel-size={expected[0]}" in arguments
     assert f"--data-parallel-size={expected[1]}" in arguments
     assert "--max-model-len=4096" in arguments
     assert arguments[-1] == "--x=1"
+
+
+@pytest.mark.usefixtures("command")
+def test_the_model_in_training_is_sampled_through_a_server_of_its_exported_folder(tmp_path: Path) -> None:
+    served = GenerationEngine.vllm_server
+    config = RunConfig(
+        model=ModelConfig(name="m", path="m", context_length=512),
+        hardware=HardwareConfig(name="h", devices=4, generation_engine=served, generation_parallel=2),
+        paths=PathsConfig(cache=str(tmp_path / "cache")),
+    )
+    for iteration in (1, 2):
+        engine = policy(config, tmp_path / f"model_{iteration}", f"weights {iteration}")
+        answers = list(engine.generate(asked(3)))
+        engine.close()
+        assert [answer.text for answer in answers if isinstance(answer, Completion)] == [
+            reply_to(str(n)) for n in range(3)
+        ]
+        log = (tmp_path / "cache" / "vllm_server.log").read_text()
+        assert f"serve {tmp_path}/model_{iteration} " in log
+        assert "--max-model-len=512 --tensor-parallel-size=2 --data-parallel-size=2" in log
