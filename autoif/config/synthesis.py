@@ -139,9 +139,14 @@ class NearDuplicatesConfig:
 
 @dataclass(kw_only=True, slots=True)
 class WriteVerifiersConfig:
-    """K samples of {function, three cases} for each instruction (K not stated in the paper; upstream's files: 8)."""
+    """K samples of {function, three cases} for each instruction (K not stated in the paper; upstream's files: 8).
+
+    ``mend``: code that does not parse because JSON read an escape in it as a line break (or the other way round) is
+    written as it was meant, in imported replies too.
+    """
 
     samples: int = 8
+    mend: bool = True
     temperature: float = 0.8
     top_p: float = 0.95
     max_tokens: int = 1024

@@ -32,7 +32,7 @@ def import_file(config: RunConfig) -> Iterator[str]:
     if config.task.source is None:
         raise ConfigError("task=import needs the file: add source=FILE")
     source = Path(config.task.source).expanduser()
-    items = read(kind, source, config.pipeline.queries.order)
+    items = read(kind, source, config.pipeline.queries.order, config.pipeline.write_verifiers.mend)
     first = next(items, None)  # a missing or foreign file leaves no empty folder behind
     folder = Path(config.task.folder) if config.task.folder else Path(config.paths.runs, config.name, "import")
     kept, dropped = folder / f"{kind.value}.jsonl", folder / f"{kind.value}.rejected.jsonl"

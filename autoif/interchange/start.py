@@ -36,11 +36,12 @@ BEFORE: dict[Start, frozenset[str]] = {
 
 @dataclass(kw_only=True, slots=True)
 class ImportConfig:
-    """A file of the authors' scripts, and how its prompts are joined for training."""
+    """A file of the authors' scripts, how its prompts are joined for training, and whether its code is mended."""
 
     kind: Kind
     path: str | None = field(metadata=NOT_IDENTITY)
     order: PromptOrder
+    mend: bool
 
 
 def verifiers(config: RunConfig) -> Stage:
@@ -81,7 +82,12 @@ def _stage(
         name=name,
         record=record,
         function=function,
-        config=ImportConfig(kind=kind, path=path, order=config.pipeline.queries.order),
+        config=ImportConfig(
+            kind=kind,
+            path=path,
+            order=config.pipeline.queries.order,
+            mend=config.pipeline.write_verifiers.mend,
+        ),
         texts={"file": content_id(Path(path).expanduser() if path else None)},
         estimate=Estimate,
     )
@@ -135,4 +141,4 @@ def _once(items: Iterable[Record | Reject], tell: bool) -> Iterator[Any]:
 def _read(config: ImportConfig) -> Iterator[Record | Reject]:
     if config.path is None:
         raise DataError(f"pipeline.start.kind={config.kind.value} needs pipeline.start.path, the file to start from")
-    return read(config.kind, Path(config.path).expanduser(), config.order)
+    return read(config.kind, Path(config.path).expanduser(), config.order, config.mend)

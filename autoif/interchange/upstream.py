@@ -51,6 +51,7 @@ from autoif.records import (
 )
 from autoif.synthesis import parsing
 from autoif.synthesis.attach_queries import join
+from autoif.synthesis.mending import mend
 from autoif.synthesis.self_instruct import read_seeds
 
 
@@ -74,8 +75,12 @@ Row = Mapping[str, Any]
 _QUERY = re.compile(r"\n\[Query\][ \t]?(.*)\Z", re.DOTALL | re.IGNORECASE)
 
 
-def read(kind: Kind, path: Path, order: PromptOrder = PromptOrder.instruction_first) -> Iterator[Record | Reject]:
-    """The records of a file of the released scripts, in its order. ``order``: how prompts are joined for training.
+def read(
+    kind: Kind, path: Path, order: PromptOrder = PromptOrder.instruction_first, mended: bool = True
+) -> Iterator[Record | Reject]:
+    """The records of a file of the released scripts, in its order.
+
+    ``order``: how prompts are joined for training. ``mended``: code in raw replies that JSON distorted is mended.
 
     Raises:
         DataError: when the file is missing, empty or no JSON list or JSONL.
@@ -87,6 +92,8 @@ def read(kind: Kind, path: Path, order: PromptOrder = PromptOrder.instruction_fi
         return _scored(rows, order)
     if kind is Kind.query_rft:
         return _each(rows, partial(_answered, order=order))
+    if kind is Kind.eval_func_rft:
+        return _each(rows, partial(_replies, mended=mended))
     return _each(rows, _READERS[kind])
 
 
@@ -149,13 +156,14 @@ def _verifier(row: Row) -> Verifier:
     return Verifier(id=about.id, instruction=about, functions=functions, cases=_cases(row["cases"]))
 
 
-def _replies(row: Row) -> Verifier:
+def _replies(row: Row, mended: bool) -> Verifier:
     """eval_func_rft: the replies are parsed as the model's own are; identical functions and cases count once."""
     about = instruction(_text(row["instruction"]))
     functions: dict[str, Function] = {}
     cases: dict[tuple[str, bool], Case] = {}
     for reply in row["gpt-answer"]:
         code, examples = parsing.verifier_reply(_text(reply)) or ("", [])
+        code = mend(code) if mended else code
         if code:
             functions.setdefault(code, Function(id=digest("function", about.id, code), code=code))
         for text, expected in examples:
@@ -273,7 +281,6 @@ def _pair(row: Row) -> PreferencePair:
 
 
 _READERS: dict[Kind, Callable[[Row], Record]] = {
-    Kind.eval_func_rft: _replies,
     Kind.cross_validation: _verifier,
     Kind.back_trans: _verifier,
     Kind.dpo_query_w_funcs: _sampled,

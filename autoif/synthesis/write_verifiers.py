@@ -11,6 +11,7 @@ from autoif.generation.base import user
 from autoif.records import Case, Function, Instruction, Reject, Reply, Verifier, digest
 from autoif.stage import Context, Estimate
 from autoif.synthesis import parsing
+from autoif.synthesis.mending import mend
 from autoif.synthesis.prompts import render
 
 SCHEMA: dict[str, Any] = {
@@ -65,6 +66,7 @@ def write_verifiers(context: Context, instructions: Sequence[Instruction]) -> It
                 yield Reject(Reply(id=instruction.id, index=index, text=answer.text), reason)
                 continue
             code, examples = parsed
+            code = mend(code) if config.mend else code
             functions.setdefault(code, Function(id=digest("function", instruction.id, code), code=code))
             for text, expected in examples:
                 cases.setdefault((text, expected), Case(input=text, expected=expected))
