@@ -32,6 +32,7 @@ from autoif.records import (
 from autoif.requirements import requirements
 from autoif.stage import Stage, run_stage
 from autoif.store import Store
+from autoif.synthesis.prompts import shipped
 from evaluation import contamination_judge, contamination_sets, contamination_stages, contamination_task
 from evaluation.contamination import COMMON, Index, Sample, excerpt, tokens
 from evaluation.contamination_rows import row_sample, sample
@@ -385,3 +386,14 @@ def test_the_evaluations_judge_reads_the_candidates_or_else_the_supervisor(confi
     (row,) = stage.entry(store).records(Contamination)
     assert (row.rephrased, row.judge) == (1, "a judge")
     assert manifest.facts["judged"] == row.asked
+
+
+def test_the_shipped_seeds_and_queries_share_no_thirteen_words_with_any_benchmark() -> None:
+    if not (folder := os.environ.get("AUTOIF_DATA_DIR")):
+        pytest.skip("AUTOIF_DATA_DIR names no folder with the benchmarks' files")
+    index = Index(contamination_sets.load(list(contamination_sets.SETS), folder))
+    lines = [
+        line for name in ("queries.txt", "seed_instructions.txt") for line in shipped(name).read_text().split("\n")
+    ]
+    assert len(lines) > 200
+    assert [line for line in lines if index.match(line)] == []
