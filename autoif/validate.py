@@ -140,6 +140,7 @@ RANGES: dict[str, Range] = {
     "concurrency": _COUNT,
     "samples_per_request": Range(1, 128),
     "tensor_parallel": _COUNT,
+    "pipeline_parallel": _COUNT,
     "memory_share": _PART,
     "start_seconds": _POSITIVE,
     "input_price": _NATURAL,

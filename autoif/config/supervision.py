@@ -74,11 +74,13 @@ class TransformersSupervisor(LocalSupervisor):
 class VllmSupervisor(LocalSupervisor):
     """Through vLLM, in this process.
 
-    ``tensor_parallel``: devices the model is cut over, null for all of ``hardware.devices``. ``memory_share``: of each
-    GPU that vLLM takes. ``concurrency``: requests it holds at once.
+    ``pipeline_parallel``: groups of devices that the layers are dealt out to; ``tensor_parallel``: devices that each
+    layer is cut over, null for all that ``hardware.devices`` leaves a group. ``memory_share``: of each GPU that vLLM
+    takes. ``concurrency``: requests it holds at once.
     """
 
     tensor_parallel: int | None = field(default=None, metadata=NOT_IDENTITY)
+    pipeline_parallel: int = field(default=1, metadata=NOT_IDENTITY)
     memory_share: float = field(default=0.9, metadata=NOT_IDENTITY)
     concurrency: int = field(default=1024, metadata=NOT_IDENTITY)
 
@@ -87,10 +89,12 @@ class VllmSupervisor(LocalSupervisor):
 class VllmServerSupervisor(LocalSupervisor):
     """Through ``vllm serve``, started for the run on this machine and stopped with it.
 
-    Every ``tensor_parallel`` devices (null: all) hold a copy of the model. ``arguments``: further ones for the server.
+    Every ``tensor_parallel`` × ``pipeline_parallel`` devices (null: all) hold a copy of the model. ``arguments``:
+    further ones for the server.
     """
 
     tensor_parallel: int | None = field(default=None, metadata=NOT_IDENTITY)
+    pipeline_parallel: int = field(default=1, metadata=NOT_IDENTITY)
     memory_share: float = field(default=0.9, metadata=NOT_IDENTITY)
     concurrency: int = field(default=256, metadata=NOT_IDENTITY)
     start_seconds: float = field(default=1800.0, metadata=NOT_IDENTITY)

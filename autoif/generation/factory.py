@@ -90,10 +90,11 @@ def policy(config: RunConfig, model: Path | None, identity: str) -> Generator:
         case GenerationEngine.transformers:
             engine: Engine = _local(config, folder, identity, hardware.generation_batch_size)
         case GenerationEngine.vllm:
-            engine = _vllm(config, folder, identity, VllmSupervisor(source=config.model), hardware.generation_parallel)
+            alone = VllmSupervisor(source=config.model, tensor_parallel=hardware.generation_parallel)
+            engine = _vllm(config, folder, identity, alone)
         case GenerationEngine.vllm_server:
-            served = VllmServerSupervisor(source=config.model)
-            engine = _vllm_server(config, folder, identity, served, hardware.generation_parallel)
+            served = VllmServerSupervisor(source=config.model, tensor_parallel=hardware.generation_parallel)
+            engine = _vllm_server(config, folder, identity, served)
     return CachedGenerator(engine, _cache(config), run=config.name)
 
 
@@ -101,19 +102,18 @@ def _at_hand(config: RunConfig, chosen: LocalSupervisor) -> Engine:
     """The engine of a supervisor whose weights are at hand."""
     from autoif.models import prepare
 
-    cache, hardware = _path(config.paths.cache), config.hardware
-    folder, identity = prepare(chosen.source, cache), supervisor_identity(chosen)
+    folder, identity = prepare(chosen.source, _path(config.paths.cache)), supervisor_identity(chosen)
     match chosen:
         case TransformersSupervisor():
             return _local(config, folder, identity, chosen.batch_size)
         case VllmSupervisor():
-            return _vllm(config, folder, identity, chosen, chosen.tensor_parallel or hardware.devices)
+            return _vllm(config, folder, identity, chosen)
         case VllmServerSupervisor():
-            return _vllm_server(config, folder, identity, chosen, chosen.tensor_parallel or hardware.devices)
+            return _vllm_server(config, folder, identity, chosen)
     raise ConfigError(f"no generation engine for {type(chosen).__name__}")
 
 
-def _vllm(config: RunConfig, folder: Path, identity: str, chosen: VllmSupervisor, parallel: int) -> Engine:
+def _vllm(config: RunConfig, folder: Path, identity: str, chosen: VllmSupervisor) -> Engine:
     from autoif.generation.vllm import VllmGenerator
 
     return VllmGenerator(
@@ -121,33 +121,37 @@ def _vllm(config: RunConfig, folder: Path, identity: str, chosen: VllmSupervisor
         identity,
         concurrency=chosen.concurrency,
         context=chosen.source.context_length,
-        tensor_parallel=parallel,
+        tensor_parallel=chosen.tensor_parallel or max(1, config.hardware.devices // chosen.pipeline_parallel),
+        pipeline_parallel=chosen.pipeline_parallel,
         precision=config.hardware.precision.value,
         memory_share=chosen.memory_share,
         seed=config.seed,
     )
 
 
-def _vllm_server(config: RunConfig, folder: Path, identity: str, chosen: VllmServerSupervisor, parallel: int) -> Engine:
+def _vllm_server(config: RunConfig, folder: Path, identity: str, chosen: VllmServerSupervisor) -> Engine:
     from autoif.generation.vllm_server import VllmServerGenerator
 
     return VllmServerGenerator(
         folder,
         identity,
-        arguments=serve_arguments(chosen, config.hardware, parallel),
+        arguments=serve_arguments(chosen, config.hardware),
         concurrency=chosen.concurrency,
         start_seconds=chosen.start_seconds,
         log=_path(config.paths.cache) / "vllm_server.log",
     )
 
 
-def serve_arguments(chosen: VllmServerSupervisor, hardware: HardwareConfig, parallel: int) -> list[str]:
-    """What ``vllm serve`` is told besides the model: a copy of it on every ``parallel`` devices."""
+def serve_arguments(chosen: VllmServerSupervisor, hardware: HardwareConfig) -> list[str]:
+    """What ``vllm serve`` is told besides the model: the devices are filled with copies of it."""
+    stages = chosen.pipeline_parallel
+    parallel = chosen.tensor_parallel or max(1, hardware.devices // stages)
     values = {
         "dtype": {"bf16": "bfloat16", "fp32": "float32"}[hardware.precision.value],
         "max-model-len": chosen.source.context_length,
         "tensor-parallel-size": parallel,
-        "data-parallel-size": max(1, hardware.devices // parallel),
+        "pipeline-parallel-size": stages,
+        "data-parallel-size": max(1, hardware.devices // (parallel * stages)),
         "gpu-memory-utilization": chosen.memory_share,
     }
     return [*(f"--{name}={value}" for name, value in values.items()), "--enable-prefix-caching", *chosen.arguments]

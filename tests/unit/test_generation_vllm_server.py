@@ -105,16 +105,26 @@ def test_without_vllm_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    "devices, parallel, expected", [(8, None, (8, 1)), (8, 4, (4, 2)), (8, 1, (1, 8)), (1, None, (1, 1))]
+    "devices, parallel, stages, expected",
+    [
+        (8, None, 1, (8, 1, 1)),
+        (8, 4, 1, (4, 1, 2)),
+        (8, 1, 1, (1, 1, 8)),
+        (1, None, 1, (1, 1, 1)),
+        (8, None, 2, (4, 2, 1)),
+        (8, 2, 2, (2, 2, 2)),
+    ],
 )
 def test_devices_are_filled_with_copies_of_the_model(
-    devices: int, parallel: int | None, expected: tuple[int, int]
+    devices: int, parallel: int | None, stages: int, expected: tuple[int, int, int]
 ) -> None:
     source = ModelConfig(name="m", path="m", context_length=4096)
     chosen = VllmServerSupervisor(model="m", source=source, tensor_parallel=parallel, arguments=["--x=1"])
-    arguments = serve_arguments(chosen, HardwareConfig(name="h", devices=devices), parallel or devices)
+    chosen.pipeline_parallel = stages
+    arguments = serve_arguments(chosen, HardwareConfig(name="h", devices=devices))
     assert f"--tensor-parallel-size={expected[0]}" in arguments
-    assert f"--data-parallel-size={expected[1]}" in arguments
+    assert f"--pipeline-parallel-size={expected[1]}" in arguments
+    assert f"--data-parallel-size={expected[2]}" in arguments
     assert "--max-model-len=4096" in arguments
     assert arguments[-1] == "--x=1"
 
@@ -136,4 +146,4 @@ def test_the_model_in_training_is_sampled_through_a_server_of_its_exported_folde
         ]
         log = (tmp_path / "cache" / "vllm_server.log").read_text()
         assert f"serve {tmp_path}/model_{iteration} " in log
-        assert "--max-model-len=512 --tensor-parallel-size=2 --data-parallel-size=2" in log
+        assert "--max-model-len=512 --tensor-parallel-size=2 --pipeline-parallel-size=1 --data-parallel-size=2" in log
