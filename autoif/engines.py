@@ -70,11 +70,12 @@ class Engines:
         return self._judges[role]
 
     def nli(self, model: str) -> NliModel:
-        """The NLI classifier ``model`` (hub id or folder), loaded once a run."""
+        """The NLI classifier ``model`` (hub id or folder), loaded once a run where the hardware profile computes."""
         if self._nli is None:
             from autoif.synthesis.nli_model import NliModel
 
-            self._nli = NliModel(model)
+            device = "cuda" if self._config.hardware.accelerator is Accelerator.gpu else "cpu"
+            self._nli = NliModel(model, device=device)
         return self._nli
 
     def policy(self, model: Path | None, identity: str) -> Generator:

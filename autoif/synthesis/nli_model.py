@@ -14,7 +14,7 @@ from autoif.errors import EngineError, MissingExtraError
 class NliModel:
     """``MoritzLaurer/mDeBERTa-v3-base-xnli-multilingual-nli-2mil7`` or another three-way NLI classifier."""
 
-    def __init__(self, name: str, batch_size: int = 32) -> None:
+    def __init__(self, name: str, batch_size: int = 32, device: str = "cpu") -> None:
         try:
             import torch
             from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -35,7 +35,7 @@ class NliModel:
                 f"NLI model {name} has labels {sorted(labels.values())}, not entailment, neutral, contradiction"
             )
         self._labels = labels
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = torch.device(device)
         self._model = model.to(self._device).eval()
         self._batch_size = batch_size
 
