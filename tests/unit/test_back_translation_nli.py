@@ -261,7 +261,7 @@ def test_upstream_fault_10_the_classifier_is_loaded_once_and_its_labels_decide(c
     rows = translated(code_a=PAIRS[0][1], code_b=PAIRS[1][1], code_c=PAIRS[2][1])
     with Engines(RunConfig()) as engines:
         assert engines.nli(str(classifier)) is engines.nli(str(classifier))
-        made = context(NliConfig(model=str(classifier)))
+        made = context(NliConfig(model=str(classifier), scope=NliScope.function))
         made.engines = engines
         kept, dropped = split(nli_filter(made, rows))
     pairs = [(row.instruction.text, f.back_translation) for row in rows for f in row.functions]
