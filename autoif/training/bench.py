@@ -8,7 +8,7 @@ A step's cost is the median over all steps but the first, plus the reference pas
 those of the sequences, prompts included, a pair's prompt counted twice: what is computed is each arm's own affair.
 CPU seconds are given beside wall time because other processes on the machine do not distort them.
 
-``--keep FILE`` adds this call's rounds to those of earlier ones, so that a long measurement can be taken in pieces.
+``--keep FILE`` goes on from the measurements of earlier calls, so that a long one can be taken in pieces.
 ``--memory`` compares the peaks of ours alone: DPO beside SFT, with equal tokens in each micro-batch.
 """
 
@@ -32,11 +32,11 @@ from typing import NamedTuple
 import msgspec
 
 from autoif.config import HardwareConfig, Techniques, TrainingConfig
+from autoif.processes import die_with_parent
 from autoif.records import Message, PreferencePair, Record, SftExample, write_records
 from autoif.store import write_atomically
 from autoif.training.job import Job, Preference, read_job
 from autoif.training.launch import EVENT, environment
-from autoif.training.main import die_with_parent
 
 WORDS = [
     *("river", "morning", "answer", "simple", "garden", "between", "letter", "winter", "number", "people", "listen"),
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--micro", type=int, default=4)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--techniques", nargs="+", default=[], metavar="NAME", help="turn one of ours over: compile, …")
-    parser.add_argument("--keep", type=Path, help="JSON file that the rounds are added to")
+    parser.add_argument("--keep", type=Path, help="JSON file of measurements to go on from and add to")
     parser.add_argument("--memory", action="store_true", help="peak memory of DPO over SFT's")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--arm", help=argparse.SUPPRESS)
@@ -100,13 +100,14 @@ def kept(path: Path | None) -> dict[str, dict[str, list[Figures]]]:
 
 
 def rounds(algorithm: str, options: argparse.Namespace, arms: list[str], seen: dict[str, list[Figures]]) -> None:
-    """Alternating rounds of all arms, added to ``seen``."""
+    """Measure the arms in turn, into ``seen``, until each has its rounds; every measurement is kept at once."""
     before = kept(options.keep)
-    for _ in range(options.rounds):
-        for arm in arms:
-            with tempfile.TemporaryDirectory() as folder:
-                seen.setdefault(arm, []).append(measure(arm, make_job(algorithm, options, Path(folder))))
-                print(f"{algorithm} {arm}: {seen[arm][-1]}", file=sys.stderr, flush=True)
+    for arm in arms:
+        seen.setdefault(arm, [])
+    while len(seen[arm := min(arms, key=lambda name: len(seen[name]))]) < options.rounds:
+        with tempfile.TemporaryDirectory() as folder:
+            seen[arm].append(measure(arm, make_job(algorithm, options, Path(folder))))
+        print(f"{algorithm} {arm}: {seen[arm][-1]}", file=sys.stderr, flush=True)
         if options.keep:
             write_atomically(options.keep, msgspec.json.encode({**before, algorithm: seen}))
 
