@@ -46,7 +46,7 @@ class Similar:
         self._keep = keep
         self._best: list[list[Candidate]] = [[] for _ in questions]
         self._seen: set[bytes] = set()
-        words = [set(tokens(question.prompt)) for question in questions]
+        words = [_words(question.prompt) for question in questions]
         often = Counter(word for found in words for word in found)
         # At least two prompts may share a word, however few prompts there are.
         frequent = max(2.0, FREQUENT * len(questions))
@@ -55,7 +55,7 @@ class Similar:
         self._places: dict[str, list[tuple[int, float]]] = defaultdict(list)
         for number, found in enumerate(words):
             norm = math.sqrt(sum(self._weights[word] ** 2 for word in found)) or 1.0
-            for word in sorted(found):
+            for word in found:
                 if often[word] <= frequent:
                     self._places[word].append((number, self._weights[word] ** 2 / norm))
 
@@ -69,10 +69,10 @@ class Similar:
             yield sample
 
     def _look(self, sample: Sample, key: str) -> None:
-        words = set(tokens(sample.prompt))
+        words = _words(sample.prompt)
         scores: dict[int, float] = defaultdict(float)
-        for word in words & self._places.keys():
-            for number, weight in self._places[word]:
+        for word in words:
+            for number, weight in self._places.get(word, ()):
                 scores[number] += weight
         if not scores:
             return
@@ -88,6 +88,11 @@ class Similar:
         """The pairs to judge: by test prompt, the likest first."""
         for best in self._best:
             yield from sorted(best, reverse=True)
+
+
+def _words(text: str) -> list[str]:
+    """Distinct words in a fixed order: sums of the same weights must come out the same in every process."""
+    return sorted(set(tokens(text)))
 
 
 @dataclass(slots=True)

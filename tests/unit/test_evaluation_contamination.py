@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -142,6 +144,24 @@ def test_a_prompt_in_other_words_is_found_by_the_judge_among_the_likest_rows() -
     assert (row.examples[0].item, row.examples[0].text) == ("long", REPHRASED)
     assert not any("joke" in shown for shown in says.shown), "a row without a word in common is not shown"
     assert sum(PAIR in shown for shown in says.shown) == 1, "the same prompt is shown once"
+
+
+def test_the_likest_rows_are_the_same_in_every_process() -> None:
+    code = (
+        "from evaluation.contamination import Sample; from evaluation.contamination_judge import Similar;"
+        "from evaluation.responses import Question; from random import Random; draw = Random(0);"
+        "words = [f'w{i}' for i in range(300)]; text = lambda: ' '.join(draw.choices(words, k=60));"
+        "similar = Similar([Question(str(i), text()) for i in range(20)], 5);"
+        "list(similar.add(Sample(str(i), text(), '') for i in range(200)));"
+        "print([(pair.number, pair.key, pair.likeness) for pair in similar.candidates()])"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(told) == 1
 
 
 def test_a_verdict_that_cannot_be_read_is_counted_and_is_no_evidence() -> None:
