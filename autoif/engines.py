@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from autoif.config import RunConfig, SupervisorConfig
+from autoif.config import Accelerator, RunConfig, SupervisorConfig
 from autoif.errors import ConfigError
 from autoif.generation import Generator
 
@@ -38,6 +38,19 @@ class Engines:
 
             self._supervisor = supervisor(self._config)
         return self._supervisor
+
+    def examinee(self, model: Path | None, identity: str) -> Generator:
+        """As :meth:`policy`, through the engine of ``evaluation.engine``."""
+        from autoif.models import folder_hash
+        from evaluation.backends import answering
+
+        return answering(self._config, model, f"{identity}:{folder_hash(model)}" if model else identity)
+
+    def scorer(self, model: Path | None) -> Any:
+        """lm-eval's model over an exported folder, or over the run's base model when ``model`` is None."""
+        from evaluation.backends import log_likelihoods
+
+        return log_likelihoods(self._config, model)
 
     @property
     def judge(self) -> Generator:

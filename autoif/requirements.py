@@ -37,6 +37,7 @@ def requirements(config: RunConfig) -> tuple[Requirement, ...]:
 def _keys(config: RunConfig) -> Iterator[Requirement]:
     roles = {
         "supervisor": ("supervisor", config.supervisor),
+        "model": ("evaluation.engine", config.evaluation.engine),
         "judge": ("evaluation.judge", config.evaluation.judge),
         "second_judge": ("evaluation.second_judge", config.evaluation.second_judge),
     }

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from autoif.config import BenchmarkConfig
-from autoif.errors import ConfigError, DataError
+from autoif.config import BenchmarkConfig, ChoiceConfig, SectionConfig
+from autoif.errors import ConfigError, DataError, EngineError
 from autoif.execution import ExecutionConfig
 from autoif.generation.base import Generator, Sampling
 from autoif.records import EvaluationItem, Result
@@ -17,22 +17,29 @@ from evaluation.data import Source
 from evaluation.judge import Judging
 
 
+def _no_scorer() -> NoReturn:
+    raise EngineError("this engine generates texts and gives no log-likelihoods")
+
+
 @dataclass(kw_only=True, slots=True)
 class Setup:
     """What answers and scores one model on one benchmark.
 
-    ``temperature``: in place of the benchmark's own. ``judging``: who judges, where someone has to. ``facts`` takes
-    what a manifest says beside the fingerprint; ``sample`` in it marks a part of the benchmark.
+    ``temperature``: in place of the benchmark's own. ``judging``: who judges, where someone has to. ``scorer`` makes
+    lm-eval's model, for log-likelihoods. ``work``: folder for unfinished state. ``facts`` takes what a manifest says
+    beside the fingerprint; ``sample`` in it marks a part of the benchmark.
     """
 
     generator: Generator
-    settings: BenchmarkConfig
+    settings: SectionConfig
     model: str
     data_dir: str | None = None
     seed: int = 0
     temperature: float | None = None
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     judging: Judging | None = None
+    scorer: Callable[[], Any] = _no_scorer
+    work: Path = Path()
     facts: dict[str, Any] = field(default_factory=dict)
 
     def path(self, source: Source) -> Path:
@@ -43,8 +50,15 @@ class Setup:
 
     def sampling(self, own: float = 0.0) -> Sampling:
         """How answers are decoded, where the benchmark's ``own`` temperature is not overruled."""
+        assert isinstance(self.settings, BenchmarkConfig), "this benchmark's answers are not texts"
         temperature = own if self.temperature is None else self.temperature
         return Sampling(temperature=temperature, max_tokens=self.settings.max_tokens)
+
+    @property
+    def shots(self) -> int:
+        """Solved examples before each question of multiple choice."""
+        assert isinstance(self.settings, ChoiceConfig), "this benchmark is not multiple choice"
+        return self.settings.shots
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,7 +144,8 @@ class Benchmark:
     results of existing files that take all models. ``references``: the benchmark's own solutions by item, which no
     model's answers should hold. ``lacks``: which package or resource besides ``sources`` is missing here, in one line,
     or None; imports nothing. ``sampled``: whether its own settings draw answers at random. ``judged``: whether a judge
-    has a part in it; ``judge_needed``: whether it is nothing without one.
+    has a part in it; ``judge_needed``: whether it is nothing without one. ``parts``: subjects, where a limit is of
+    each of them.
     """
 
     name: str
@@ -145,6 +160,7 @@ class Benchmark:
     sampled: bool = False
     judged: bool = False
     judge_needed: bool = False
+    parts: int = 1
 
     def missing(self, data_dir: str | None) -> str | None:
         """Why it can't be run here without the hub, or None."""

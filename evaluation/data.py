@@ -9,9 +9,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
+import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +94,20 @@ def content(source: Source, data_dir: str | None) -> str:
     return f"hub:{source.hub_id}/{source.hub_file}@{source.revision or 'main'}"
 
 
+def use_nltk(data_dir: str | None) -> None:
+    """Make NLTK look for its resources in ``<data_dir>/nltk_data`` first, where there is such a folder."""
+    if data_dir is not None and (folder := Path(data_dir).expanduser().absolute() / "nltk_data").is_dir():
+        known = os.environ.get("NLTK_DATA", "")
+        if str(folder) not in known.split(os.pathsep):
+            os.environ["NLTK_DATA"] = os.pathsep.join(filter(None, [str(folder), known]))
+    if "nltk" in sys.modules or find_spec("nltk") is not None:
+        import nltk
+
+        for listed in filter(None, os.environ.get("NLTK_DATA", "").split(os.pathsep)):
+            if listed not in nltk.data.path:
+                nltk.data.path.insert(0, listed)
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
@@ -106,6 +123,14 @@ def note(source: Source, path: Path, facts: dict[str, Any]) -> None:
         facts.setdefault("other_data", []).append(
             f"{path} is not {source.benchmark}'s published file (sha256 {found[:12]}…, published {source.sha256[:12]}…)"
         )
+
+
+def sha256_of_all(paths: Iterable[Path], root: Path) -> str:
+    """SHA-256 over several files and their names below ``root``."""
+    state = hashlib.sha256()
+    for path in paths:
+        state.update(f"{path.relative_to(root)}\0{sha256(path)}\0".encode())
+    return state.hexdigest()
 
 
 def read_jsonl(path: Path, *fields: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from autoif.execution import ExecutionConfig
 from autoif.generation.factory import supervisor_identity
 from autoif.records import EvaluationItem, Result
 from autoif.stage import Context, Estimate, Rows, Stage
-from evaluation import data, registry, rescoring
+from evaluation import data, registry, rescoring, summary
 from evaluation.benchmark import Existing
 from evaluation.stages import judging
 
@@ -110,8 +109,13 @@ def results_of_existing(context: Context, items: Rows[EvaluationItem]) -> Iterat
     """The numbers that the items come to."""
     manifest = items.entry.manifest()
     existing = _existing(context)
-    existing.facts["sample"] = bool(manifest and manifest.facts.get("sample"))
-    yield from rescoring.results_of(existing, list(items), context.seed)
+    facts = manifest.facts if manifest else {}
+    existing.facts["sample"] = bool(facts.get("sample"))
+    every = list(items)
+    for result in rescoring.results_of(existing, every, context.seed):
+        yield summary.dated(result, [facts["judged_on"]] if "judged_on" in facts else [])
+    for model in dict.fromkeys(item.model for item in every):
+        yield from summary.agreements(existing.benchmark, model, [facts])
     context.facts["notes"] = existing.facts["notes"]
 
 
@@ -121,10 +125,7 @@ def digest(path: Path, setting: str) -> str:
         return data.sha256(path)
     if not path.is_dir():
         raise DataError(f"evaluation.{setting}={path} does not exist")
-    state = hashlib.sha256()
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        state.update(f"{file.relative_to(path)}\0{data.sha256(file)}\0".encode())
-    return state.hexdigest()
+    return data.sha256_of_all(sorted(file for file in path.rglob("*") if file.is_file()), path)
 
 
 def _existing(context: Context) -> Existing:

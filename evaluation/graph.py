@@ -101,7 +101,8 @@ def _answers(config: RunConfig, section: str, subjects: Mapping[str, tuple[Stage
 def _benchmark(config: RunConfig, section: str, subject: str, model: tuple[Stage, ...], seed: int) -> Stage:
     base, definition = model_identity(config.model), registry.benchmark(section)
     made = evaluation.benchmark_config(config.evaluation, section, subject, base, seed, config.execution)
-    prompts = definition.size if made.settings.limit is None else min(definition.size, made.settings.limit)
+    limit = made.settings.limit
+    prompts = definition.size if limit is None else min(definition.size, limit * definition.parts)
     judges = {"judge": config.evaluation.judge} if made.judged else {}
     judges |= {"second_judge": config.evaluation.second_judge} if made.agreement_sample else {}
     engines: dict[str, Any] = {role: supervisor_identity(judge) for role, judge in judges.items() if judge is not None}

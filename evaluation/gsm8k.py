@@ -152,7 +152,7 @@ def _measure(setup: Setup) -> Iterator[EvaluationItem]:
         setup.path(SOURCE),
         model=setup.model,
         limit=setup.settings.limit,
-        max_tokens=setup.settings.max_tokens,
+        max_tokens=setup.sampling().max_tokens,
         temperature=setup.sampling().temperature,
         seed=setup.seed,
         facts=setup.facts,

@@ -20,7 +20,7 @@ from autoif.generation.base import Generator, Sampling
 from autoif.records import EvaluationItem
 from evaluation import lm_tasks
 from evaluation.benchmark import Benchmark, Existing, Setup
-from evaluation.data import IFEVAL, read_jsonl
+from evaluation.data import IFEVAL, read_jsonl, use_nltk
 from evaluation.responses import Question, ReplayGenerator, align, read_responses
 
 if TYPE_CHECKING:
@@ -99,19 +99,13 @@ def prepare(data_dir: str | None) -> None:
         MissingExtraError: without lm-eval or what its IFEval needs.
         DataError: when ``punkt_tab`` is neither on this machine nor to be had.
     """
-    if data_dir is not None and (folder := Path(data_dir).expanduser().absolute() / "nltk_data").is_dir():
-        known = os.environ.get("NLTK_DATA", "")
-        if str(folder) not in known.split(os.pathsep):
-            os.environ["NLTK_DATA"] = os.pathsep.join(filter(None, [str(folder), known]))
     if package := package_missing():
         raise MissingExtraError(package.split()[0], "eval")
     import nltk
 
     from evaluation.lm_bridge import quiet
 
-    for listed in filter(None, os.environ.get("NLTK_DATA", "").split(os.pathsep)):
-        if listed not in nltk.data.path:
-            nltk.data.path.insert(0, listed)
+    use_nltk(data_dir)
     with quiet():  # on import, lm-eval's module tries to download punkt_tab where there is none
         import_module("lm_eval.tasks.ifeval.utils")
     try:
@@ -202,7 +196,7 @@ def _measure(setup: Setup) -> Iterator[EvaluationItem]:
         path,
         model=setup.model,
         limit=setup.settings.limit,
-        max_tokens=setup.settings.max_tokens,
+        max_tokens=setup.sampling().max_tokens,
         temperature=setup.sampling().temperature,
         seed=setup.seed,
         facts=setup.facts,

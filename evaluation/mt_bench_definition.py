@@ -21,7 +21,7 @@ def _measure(setup: Setup) -> Iterator[EvaluationItem]:
     )
     chosen = items[: setup.settings.limit]
     setup.facts["sample"] = len(chosen) < len(items)
-    answered = mt_bench.generate(setup.generator, chosen, setup.settings.max_tokens, setup.seed, setup.temperature)
+    answered = mt_bench.generate(setup.generator, chosen, setup.sampling().max_tokens, setup.seed, setup.temperature)
     yield from judging.run(
         answered, lambda pairs, judge: mt_bench.score(pairs, judge, prompts, setup.model), setup.facts
     )

@@ -12,9 +12,10 @@ from typing import Any
 
 import msgspec
 
-from autoif.config import NOT_IDENTITY, BenchmarkConfig, EvaluationConfig
+from autoif.config import NOT_IDENTITY, EvaluationConfig, LocalSupervisor, SectionConfig
 from autoif.execution import ExecutionConfig
 from autoif.generation.base import Generator
+from autoif.generation.factory import supervisor_identity
 from autoif.records import Comparison, EvaluationItem, Prompt, Result
 from autoif.stage import Context, Rows
 from evaluation import heldout, registry
@@ -36,16 +37,18 @@ class AnswerHeldout:
 @dataclass(kw_only=True, slots=True)
 class AnswerBenchmark:
     """``section``: which benchmark, as in the configuration. ``model``, ``base``: as in :class:`AnswerHeldout`.
-    ``seed``: of drawn answers; 0 for greedy ones. ``temperature``: in place of the benchmark's own. ``judged``: whether
-    the run's judge judges. ``agreement_sample``: items that the second judge judges again. ``data``: what the
-    benchmark's files hold, from :meth:`evaluation.benchmark.Benchmark.content`."""
+    ``seed``: of drawn answers; 0 for greedy ones. ``temperature``: in place of the benchmark's own. ``engine``: what
+    answers, where it is not the run's own. ``judged``: whether the run's judge judges. ``agreement_sample``: items that
+    the second judge judges again. ``data``: what the benchmark's files hold, from
+    :meth:`evaluation.benchmark.Benchmark.content`."""
 
     section: str
-    settings: BenchmarkConfig
+    settings: SectionConfig
     model: str = "base"
     base: str = "base"
     seed: int = 0
     temperature: float | None = None
+    engine: str = ""
     judged: bool = False
     agreement_sample: int = 0
     data: dict[str, str] = field(default_factory=dict)
@@ -79,12 +82,23 @@ def benchmark_config(
         base=base,
         seed=seed,
         temperature=config.temperature,
+        engine=_engine(config),
         judged=judged,
         agreement_sample=config.agreement_sample if judged and config.second_judge is not None else 0,
         data=definition.content(config.data_dir),
         data_dir=config.data_dir,
         execution=execution or ExecutionConfig(),
     )
+
+
+def _engine(config: EvaluationConfig) -> str:
+    """What answers through ``evaluation.engine``: the endpoint's model, or the library of a local engine."""
+    match config.engine:
+        case None:
+            return ""
+        case LocalSupervisor():
+            return type(config.engine).__name__
+    return supervisor_identity(config.engine)
 
 
 def seeds(config: EvaluationConfig, section: str, seed: int) -> list[int]:
@@ -124,7 +138,7 @@ def answer_heldout(context: Context, prompts: Iterable[Prompt], *model: Rows[Any
 def answer_benchmark(context: Context, *model: Rows[Any]) -> Iterator[EvaluationItem]:
     """Answer a benchmark with the base model, or with the trained model that ``model`` holds, and score the answers."""
     config: AnswerBenchmark = context.config
-    generator = _policy(context, config.base, model)
+    generator = _policy(context, config.base, model, config.engine)
     setup = Setup(
         generator=generator,
         settings=config.settings,
@@ -134,6 +148,8 @@ def answer_benchmark(context: Context, *model: Rows[Any]) -> Iterator[Evaluation
         temperature=config.temperature,
         execution=config.execution,
         judging=judging(context, config.agreement_sample) if config.judged else None,
+        scorer=lambda: context.engines.scorer(model[0].files / "model" if model else None),
+        work=context.work,
         facts=context.facts,
     )
     try:
@@ -180,7 +196,9 @@ def compare(context: Context, *items: Rows[EvaluationItem]) -> Iterator[Comparis
     yield from summary.comparisons(summary.collect(item for rows in items for item in rows), context.seed)
 
 
-def _policy(context: Context, base: str, model: tuple[Rows[Any], ...]) -> Generator:
+def _policy(context: Context, base: str, model: tuple[Rows[Any], ...], engine: str = "") -> Generator:
+    """The base model or the trained one, through the run's own engine or that of ``evaluation.engine``."""
+    answering = context.engines.examinee if engine else context.engines.policy
     if not model:
-        return context.engines.policy(None, base)
-    return context.engines.policy(model[0].files / "model", model[0].entry.fingerprint)
+        return answering(None, base)
+    return answering(model[0].files / "model", model[0].entry.fingerprint)

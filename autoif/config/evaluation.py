@@ -29,12 +29,24 @@ class HeldoutConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class BenchmarkConfig:
-    """A benchmark whose answers are texts. ``limit``: the first so many prompts (null: all; 0 turns it off).
-    ``max_tokens``: new tokens an answer may have."""
+class SectionConfig:
+    """Any benchmark. ``limit``: the first so many prompts (null: all; 0 turns it off)."""
 
     limit: int | None = 0
+
+
+@dataclass(kw_only=True, slots=True)
+class BenchmarkConfig(SectionConfig):
+    """A benchmark whose answers are texts. ``max_tokens``: new tokens an answer may have."""
+
     max_tokens: int = 1024
+
+
+@dataclass(kw_only=True, slots=True)
+class ChoiceConfig(SectionConfig):
+    """A benchmark of multiple choice by log-likelihood. ``limit``: of each subject. ``shots``: solved examples."""
+
+    shots: int = 5
 
 
 @dataclass(kw_only=True, slots=True)
@@ -42,7 +54,8 @@ class EvaluationConfig:
     """What is measured, on the base and on the trained model alike: a section for each benchmark.
 
     ``seeds``: how often a benchmark whose answers are drawn at random is measured. ``temperature``: of all answers, in
-    place of each benchmark's own. ``judge`` (any generation engine) judges what rules can't; ``second_judge`` judges
+    place of each benchmark's own. ``engine``: what the measured model answers through; null: ``transformers`` in this
+    process. ``judge`` (any generation engine) judges what rules can't; ``second_judge`` judges
     ``agreement_sample`` items of each judged benchmark again. ``responses`` and ``judgments``: existing files that
     ``task=evaluate`` scores, whose answers (``answered_by``; null: as the files say) and who judged (``judged_by``,
     where the file does not say); ``partial``: score a file that lacks answers. ``data_dir``: folder that holds the
@@ -57,11 +70,15 @@ class EvaluationConfig:
     gsm8k: BenchmarkConfig = field(default_factory=lambda: BenchmarkConfig(max_tokens=512))
     humaneval: BenchmarkConfig = field(default_factory=BenchmarkConfig)
     infobench: BenchmarkConfig = field(default_factory=BenchmarkConfig)
+    ifbench: BenchmarkConfig = field(default_factory=lambda: BenchmarkConfig(max_tokens=1280))
     mt_bench: BenchmarkConfig = field(default_factory=BenchmarkConfig)
     arena_hard_v01: BenchmarkConfig = field(default_factory=lambda: BenchmarkConfig(max_tokens=4096))
     arena_hard_v20: BenchmarkConfig = field(default_factory=lambda: BenchmarkConfig(max_tokens=4096))
     seeds: int = 1
     temperature: float | None = None
+    mmlu: ChoiceConfig = field(default_factory=ChoiceConfig)
+    ceval: ChoiceConfig = field(default_factory=ChoiceConfig)
+    engine: SupervisorConfig | None = None
     judge: SupervisorConfig | None = None
     second_judge: SupervisorConfig | None = None
     agreement_sample: int = 100
