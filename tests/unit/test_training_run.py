@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from training_tiny import dpo_job, pair_rows, sft_job, sft_rows, tiny_model
+from training_tiny import dpo_job, group_rows, grpo_job, pair_rows, sft_job, sft_rows, tiny_model
 
 from autoif.config import Precision
 from autoif.errors import DataError, EngineError
@@ -231,8 +231,16 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(checkpoints.Curve, "on_train_batch_end", ending)
 
 
-@pytest.mark.parametrize("make", [sft_job, lambda f, s, **k: dpo_job(f, s, s, **k)], ids=["sft", "dpo"])
-@pytest.mark.parametrize("stop", [2, 3, 5])
+@pytest.mark.parametrize(
+    "make",
+    [
+        sft_job,
+        lambda folder, start, **changes: dpo_job(folder, start, start, **changes),
+        lambda folder, start, **changes: grpo_job(folder, start, start, group_rows(10), **changes),
+    ],
+    ids=["sft", "dpo", "grpo"],
+)
+@pytest.mark.parametrize("stop", [2, 5])
 def test_a_stopped_run_goes_on_with_the_same_losses_to_the_same_bytes(
     make: Any, stop: int, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
