@@ -196,7 +196,21 @@ def test_an_unreadable_score_is_no_score():
         [("score_unreadable", "I like it."), ("no_response_left", "")],
     )
     kept, dropped, _ = rate([answers("a")], failure)
-    assert (kept, reasons(dropped)) == ([], ["score_unreadable", "no_response_left"])
+    assert (kept, reasons(dropped)) == ([], ["not_scored", "no_response_left"])
+
+
+def test_the_mean_of_several_scores_counts_over_those_that_can_be_read():
+    said = iter(["Score: 9", "Hm.", "Score: 6"])
+    kept, _, requests = rate([answers("a")], lambda r: next(said), samples=3, temperature=1.0, threshold=7.0)
+    assert kept[0].responses[0].score == 7.5
+    assert [request.index for request in requests] == [0, 1, 2]
+
+
+def test_a_scale_from_zero_is_asked_for_by_its_own_prompt():
+    _, _, (request,) = rate([answers("a")], lambda r: "Score: 0", lowest=0)
+    assert "from 0" in request.messages[0].content
+    _, _, (request,) = rate([answers("a")], lambda r: "Score: 0")
+    assert "from 1" in request.messages[0].content
 
 
 def test_the_judge_sees_instruction_query_and_response():
