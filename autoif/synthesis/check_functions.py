@@ -142,19 +142,15 @@ def _dropped(verifier: Verifier, function: Function, reason: str, detail: str) -
 def narrow_answers(
     context: Context, answers: Iterable[Answers], verifiers: Iterable[Verifier]
 ) -> Iterator[Answers | Reject]:
-    """Answers with the functions and outcomes that are left; those of a dropped instruction go."""
-    kept = iter(verifiers)
-    current = next(kept, None)
-    for key, rows in groupby(answers, key=lambda row: row.prompt.verifier_id):
-        found = current if current is not None and current.id == key else None
-        for row in rows:
-            yield _narrowed(row, found) if found else Reject(row, "instruction_dropped")
-        if found:
-            current = next(kept, None)
+    """Answers with the functions and outcomes that are left; those of a dropped instruction go. Of the instructions
+    only ids are kept in memory."""
+    kept = {verifier.id: frozenset(function.id for function in verifier.functions) for verifier in verifiers}
+    for row in answers:
+        ids = kept.get(row.prompt.verifier_id)
+        yield Reject(row, "instruction_dropped") if ids is None else _narrowed(row, ids)
 
 
-def _narrowed(row: Answers, verifier: Verifier) -> Answers:
-    ids = {function.id for function in verifier.functions}
+def _narrowed(row: Answers, ids: frozenset[str]) -> Answers:
     columns = [column for column, function in enumerate(row.prompt.functions) if function.id in ids]
     prompt = replace(row.prompt, functions=tuple(row.prompt.functions[column] for column in columns))
     responses = []

@@ -117,6 +117,7 @@ def test_an_instruction_without_any_answer_is_left_as_it_is(engine):
     observed = list(observe_responses(made, answers(second, "a")))
     kept, dropped = split(check_functions(made, [first, second], observed))
     assert (kept, dropped) == ([first, second], [])
+    assert list(narrow_answers(made, observed, kept)) == observed
 
 
 def test_settings_move_both_lines(engine):
