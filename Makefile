@@ -1,5 +1,6 @@
 # make demo   the whole of AutoIF on a laptop CPU      make test   every test      make lint   ruff and mypy
 # make test-vllm   both vLLM engines on the demo's model, with vLLM's CPU build in an environment of its own
+# make test-slurm  a sweep and a training on two nodes of a Slurm that is started for it (Debian, root)
 # make setup  the virtual environment the others use; does nothing when it is up to date
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +8,7 @@ PINS := constraints/cpu.txt
 STAMP := $(VENV)/.ready
 VLLM := .venv-vllm
 
-.PHONY: demo test lint setup clean slow test-vllm
+.PHONY: demo test lint setup clean slow test-vllm test-slurm
 
 demo: setup
 	$(VENV)/bin/python run.py
@@ -23,6 +24,10 @@ lint: setup
 # The long forms of the suites: the whole red team, 5 000 requests against a faulty server, …
 slow: setup
 	$(VENV)/bin/python -m pytest -q -m slow
+
+test-slurm: setup
+	@command -v sbatch munge >/dev/null && test -x /usr/sbin/slurmctld || { apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm munge; }
+	$(VENV)/bin/python -m pytest -q -m slurm tests/slurm
 
 test-vllm: $(VLLM)/.ready
 	$(VLLM)/bin/python -m pytest -q -rA -m slow tests/smoke/test_generation_vllm.py

@@ -42,7 +42,7 @@ def _run(arguments: list[str]) -> int:
     if sweep:
         from autoif.sweep import run
 
-        return run(cfg)
+        return run(cfg, typed=len(overrides) < len(arguments))
     config = border.convert(cfg)
     from autoif.tasks import dispatch
 

@@ -11,6 +11,8 @@ import hashlib
 import json
 import os
 import shutil
+import socket
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,10 +118,24 @@ class Entry:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the entry: a second process that wants the same stage waits, then finds it done."""
+        """Hold the entry: a second process that wants the same stage says so and waits, then finds it done."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with (self.path / ".lock").open("a+") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.seek(0)
+                holder = handle.read().strip() or "another process"
+                print(f"{self.stage}: {holder} is making it; waiting", file=sys.stderr, flush=True)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            except OSError as error:
+                raise StoreError(
+                    f"{self.path}: this file system has no locks ({error.strerror}), so two runs could make the same "
+                    "stage at once: put paths.store where flock works"
+                ) from None
+            handle.truncate(0)
+            handle.write(f"process {os.getpid()} on {socket.gethostname()}")
+            handle.flush()
             yield
 
     def commit(self, manifest: Manifest) -> None:

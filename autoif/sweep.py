@@ -7,7 +7,6 @@ the other, in processes or as an array of jobs. They share stages through the st
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,52 +16,94 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from autoif import border
-from autoif.config import Task
+from autoif.config import RunConfig, Task
 from autoif.errors import AutoifError
 from autoif.points import POINT, Point, alike, points
 
 
 def launch(cfg: DictConfig, todo: Sequence[Point]) -> list[tuple[Point, str]]:
     """Run ``todo`` through the launcher that ``cfg`` names; returns the points that failed, each with its reason."""
-    context = HydraContext(config_loader=border.composer().config_loader, callbacks=Callbacks(cfg))
-    launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=run_point, config=cfg)
-    returns = launcher.launch([point.overrides for point in todo], initial_job_idx=0)
-    outcomes = [job.return_value for job in returns]
+    if str(cfg.hydra.launcher.get("_target_", "")).endswith(".SlurmLauncher"):
+        from autoif.slurm_array import run_array
+
+        typed = {name: cfg.hydra.launcher[name] for name in _typed_of_launcher(cfg)}
+        outcomes = run_array(todo, Path(todo[0].config.paths.runs, cfg.name, "slurm").absolute(), typed)
+    else:
+        context = HydraContext(config_loader=border.composer().config_loader, callbacks=Callbacks(cfg))
+        launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=run_point, config=cfg)
+        returns = launcher.launch([point.overrides for point in todo], initial_job_idx=0)
+        outcomes = [job.return_value for job in returns]
     return [(point, reason) for point, reason in zip(todo, outcomes, strict=True) if reason is not None]
 
 
 def run_point(cfg: DictConfig) -> str | None:
-    """Run one point in the process that a launcher chose; None, or why it failed. A bug prints its traceback."""
-    from autoif.tasks import dispatch
+    """Run one point where a launcher chose; None, or why it failed. What computes gets a process of its own, so that a
+    point that dies hard takes neither the sweep nor the launcher's workers along."""
+    from autoif import point
 
     try:
         config = border.convert(cfg)
-        print(f"\n── {config.name}", flush=True)
-        dispatch(config)
     except AutoifError as error:
-        print(f"autoif: {error}", file=sys.stderr, flush=True)
         return str(error)
-    except Exception as error:
-        traceback.print_exc()
-        return f"{type(error).__name__}: {error}"
-    return None
+    return point.run_in_child(config) if config.task.kind is Task.run else point.run(config)
 
 
-def run(cfg: DictConfig) -> int:
-    """Expand, check and run a sweep; returns the exit code: 1 when a point failed."""
+def _typed_of_launcher(cfg: DictConfig) -> list[str]:
+    """Settings of the launcher that stand on the command line."""
+    keys = (text.partition("=")[0].lstrip("+") for text in cfg.hydra.overrides.hydra)
+    return [key.removeprefix("hydra.launcher.") for key in keys if key.startswith("hydra.launcher.")]
+
+
+def _finished(config: RunConfig) -> bool:
+    """Whether a point has nothing left to do: all its stages are in the store and its report is written."""
+    from autoif.pipeline import build
+    from autoif.store import Store
+
+    if config.task.kind is not Task.run or not Path(config.paths.runs, config.name, "report.html").exists():
+        return False
+    store = Store(Path(config.paths.store))
+    try:
+        return all(stage.entry(store).done for stage in build(config))
+    except AutoifError:
+        return False
+
+
+def run(cfg: DictConfig, *, typed: bool = True) -> int:
+    """Expand, check and run a sweep; returns the exit code: 1 when a point failed.
+
+    ``typed``: whether ``-m`` was. A plan of an experiment that is a sweep by itself is one of all its points together;
+    under ``-m`` each point's own plan comes first.
+    """
     found = points(cfg)
     same = alike(found)
     todo = [point for point in found if point.config.name not in same]
     print(f"{len(todo)} points, all checked")
     for name, twin in same.items():
         print(f"{name} is the same run as {twin}")
-    failed = launch(cfg, todo)
+    planned = todo[0].config.task.kind is Task.plan
+    if planned and not typed:
+        return _plan(cfg, todo)
+    left = [point for point in todo if not _finished(point.config)]
+    if len(left) < len(todo):
+        print(f"{len(todo) - len(left)} of them finished before")
+    failed = launch(cfg, left) if left else []
     print(f"\n{len(todo) - len(failed)} of {len(todo)} points finished")
     for point, reason in failed:
         print(f"autoif: {point.config.name} failed: {reason}", file=sys.stderr)
     if cfg.experiment.table and todo[0].config.task.kind in (Task.run, Task.report, Task.contamination):
         print(f"table: {_write_table(cfg)}")
+    if planned:
+        _plan(cfg, todo)
     return 1 if failed else 0
+
+
+def _plan(cfg: DictConfig, todo: Sequence[Point]) -> int:
+    """Print the plan of all points together."""
+    from autoif.planning.sweep import plan_sweep, render_sweep
+
+    found = plan_sweep([point.config for point in todo])
+    print(f"\n{render_sweep(cfg.name, found)}")
+    return 1 if any(point.error for point in found) else 0
 
 
 def _write_table(cfg: DictConfig) -> Path:

@@ -25,6 +25,12 @@ def dispatch(config: RunConfig, overrides: Sequence[str] = ()) -> None:
 
         print(*import_file(config), sep="\n")
         return
+    if config.task.kind is Task.doctor:
+        from autoif import doctor
+
+        found = doctor.examine(config)
+        print(doctor.as_json(found) if config.task.json else doctor.as_text(found))
+        return
     if config.task.kind in (Task.evaluate, Task.compare):  # no training run stands behind these
         from evaluation import command, pairing
 

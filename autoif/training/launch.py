@@ -20,6 +20,7 @@ import msgspec
 
 from autoif.config import Accelerator
 from autoif.errors import AutoifError, DataError, EngineError
+from autoif.processes import PARENT
 from autoif.progress import track
 from autoif.records import TrainStep, read_records
 from autoif.training.job import Job
@@ -78,7 +79,7 @@ def _follow(job: Job, command: list[str]) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**environment(job, os.environ), "AUTOIF_PARENT": str(os.getpid())},
+        env={**environment(job, os.environ), PARENT: str(os.getpid())},
         start_new_session=True,
         text=True,
         errors="replace",

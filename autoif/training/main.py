@@ -5,18 +5,16 @@ Errors for people go to the job's ``error.txt``; everything else is in the log t
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
 import traceback
 from pathlib import Path
 
-from autoif.errors import AutoifError, EngineError
+from autoif.errors import AutoifError
+from autoif.processes import PARENT, die_with_parent
 from autoif.training.commands import STEP, start
 from autoif.training.job import Job, read_job
-
-PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> int:
@@ -55,23 +53,13 @@ def explain(job: Job, error: Exception) -> str:
     return f"training failed with {type(error).__name__}: {text[:300]}"
 
 
-def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
-    """Ask the kernel to signal this process when its parent ends, however that happens (Linux; else a no-op)."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, by)
-    parent = os.environ.get("AUTOIF_PARENT")
-    if parent and "RANK" not in os.environ and os.getppid() != int(parent):
-        raise EngineError("the process that started this training is gone")
-
-
 def become(command: list[str]) -> None:
     """Turn into ``command``. An srun is asked to stop when the parent ends, so that it takes its tasks along; they are
     no children of that parent."""
     if command[0] == "srun":
         die_with_parent(signal.SIGTERM)
         os.environ[STEP] = "1"
-        os.environ.pop("AUTOIF_PARENT", None)
+        os.environ.pop(PARENT, None)
     os.execvp(command[0], command)
 
 
