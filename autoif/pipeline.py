@@ -21,7 +21,7 @@ from autoif.stage import Stage
 from autoif.synthesis.conversations import conversations
 from autoif.synthesis.graph import synthesis
 from autoif.training.graph import preference_pairs, training
-from evaluation.contamination_stages import measured
+from evaluation.contamination_stages import cleaned, measured
 from evaluation.graph import measurement
 
 
@@ -29,8 +29,8 @@ def build(config: RunConfig) -> tuple[Stage, ...]:
     """All stages of a run, each after its inputs; titles are unique."""
     made = synthesis(config)
     if config.data.kind is Data.sharegpt:
-        examples = conversations(config, made.queries)
-        made = replace(made, stages=(*made.stages, examples), examples=examples)
+        examples = cleaned(config, conversations(config, made.queries))
+        made = replace(made, stages=(*made.stages, *examples), examples=examples[-1])
     trained = training(config, config.algorithm, made)
     models = [stage for stage in trained if stage.record is TrainStep]
     compared = measured(config, models) if models else []

@@ -29,6 +29,12 @@ EXAMPLES = 10
 """Cases of a benchmark that are kept to be read."""
 DATA = (SftExample, PreferencePair, AnswerGroup)
 """Records that models are trained on."""
+_LABELS: dict[type[Record], str] = {
+    Answers: "decontaminate_answers",
+    SftExample: "decontaminate_examples",
+    PreferencePair: "decontaminate_pairs",
+}
+"""How a filter is shown that is not of prompts."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -111,7 +117,7 @@ def cleaned(config: RunConfig, source: Stage) -> list[Stage]:
 def _filtering(settings: DecontaminationConfig, directory: str | None, source: Stage) -> Stage:
     return Stage(
         name="decontaminate",
-        label="decontaminate_answers" if source.record is Answers else "",
+        label=_LABELS.get(source.record, ""),
         record=source.record,
         function=decontaminate,
         config=Filter(

@@ -41,10 +41,11 @@ def export_run(config: RunConfig, stages: Sequence[Stage], store: Store) -> dict
         StoreError: when the folder cannot be written.
     """
     done = [stage for stage in stages if stage.entry(store).done]
+    before = {source for stage in done if stage.name == "decontaminate" for source in stage.inputs}
     sets = [
         TrainingSet(set_name(stage), stage.record, Rows(stage.entry(store), stage.record))
         for stage in done
-        if stage.record in (SftExample, PreferencePair)
+        if stage.record in (SftExample, PreferencePair) and stage not in before
     ]
     task = config.task
     steps = task.format is ExportFormat.upstream and any(stage.record in DATA for stage in done)
@@ -62,7 +63,11 @@ def export_run(config: RunConfig, stages: Sequence[Stage], store: Store) -> dict
 
 def set_name(stage: Stage) -> str:
     """``sft``, ``preference`` for offline pairs, ``online_1``, … for an iteration's own."""
-    return re.sub(r"\W+", "_", stage.title).replace("_dataset", "").replace("online_pairs", "online")
+    if stage.name == "decontaminate":
+        return set_name(stage.inputs[0])
+    if stage.name != "online_pairs":
+        return "sft" if stage.record is SftExample else "preference"
+    return re.sub(r"\W+", "_", stage.title).replace("online_pairs", "online")
 
 
 def functions(done: Sequence[Stage], store: Store) -> Functions:

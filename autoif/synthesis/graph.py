@@ -129,8 +129,11 @@ def _of_training_file(config: RunConfig) -> Synthesis:
     """From a file of the authors' results, straight into training."""
     kind = config.pipeline.start.kind
     if kind is Start.sft:
-        examples = start.examples(config)
-        return Synthesis((examples,), examples, kind, {})
-    pairs = start.pairs(config)
-    examples = start.examples(config) if config.pipeline.start.sft else start.chosen(config, pairs)
-    return Synthesis((examples, pairs) if not examples.inputs else (pairs, examples), examples, kind, {}, pairs)
+        examples = cleaned(config, start.examples(config))
+        return Synthesis(tuple(examples), examples[-1], kind, {})
+    pairs = cleaned(config, start.pairs(config))
+    if config.pipeline.start.sft:
+        examples = cleaned(config, start.examples(config))
+        return Synthesis((*examples, *pairs), examples[-1], kind, {}, pairs[-1])
+    chosen = start.chosen(config, pairs[-1])
+    return Synthesis((*pairs, chosen), chosen, kind, {}, pairs[-1])

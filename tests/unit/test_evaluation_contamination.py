@@ -318,6 +318,46 @@ def test_dropping_puts_a_filter_before_anything_is_made_of_the_prompts(config: R
     assert "decontaminate" not in {stage.title for stage in build(config)}
 
 
+@pytest.mark.parametrize(
+    "chosen, learns",
+    [
+        (["data=sharegpt", "data.path={file}"], {"train_sft": "decontaminate_examples"}),
+        (["pipeline.start.kind=sft", "pipeline.start.path={file}"], {"train_sft": "decontaminate_examples"}),
+        (
+            ["pipeline.start.kind=pairs", "pipeline.start.path={file}", "algorithm=offline_dpo_demo"],
+            {
+                "train_sft": "chosen_answers",
+                "chosen_answers": "decontaminate_pairs",
+                "train_dpo": "decontaminate_pairs",
+            },
+        ),
+        (
+            ["pipeline.start.kind=query_rft", "pipeline.start.path={file}"],
+            {"verify_responses": "decontaminate_answers"},
+        ),
+    ],
+)
+def test_whatever_a_run_starts_from_is_filtered(
+    chosen: list[str], learns: dict[str, str], data: Path, recording: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file.jsonl").write_text("")
+    given = [text.format(file=tmp_path / "file.jsonl") for text in chosen]
+    config = load(
+        [
+            f"supervisor.path={recording}",
+            "algorithm=sft",
+            "evaluation=none",
+            f"evaluation.data_dir={data}",
+            "pipeline.contamination.drop=true",
+            "pipeline.contamination.benchmarks=[ifeval]",
+            *given,
+        ]
+    )
+    stages = {stage.title: stage for stage in build(config)}
+    for title, source in learns.items():
+        assert source in [stage.title for stage in stages[title].inputs], title
+
+
 def test_contaminated_prompts_are_dropped_with_the_evidence(config: RunConfig) -> None:
     def prompts(context: Any) -> Any:
         for row in texts("clean", f"In verse. {LONG}"):

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from report_run import RunSize, plausible_run
 
-from autoif.config import ExportFormat, QueriesConfig, QuerySource, RecordedSupervisor, TaskConfig
+from autoif.config import ExportFormat, QueriesConfig, QuerySource, RecordedSupervisor, RunConfig, TaskConfig
 from autoif.errors import ConfigError
 from autoif.interchange import export as exports
 from autoif.interchange.card import About
 from autoif.interchange.export import export_run
 from autoif.interchange.training_sets import TrainingSet, export
 from autoif.interchange.upstream import Kind, read
-from autoif.records import Contamination, Message, PreferencePair, Prompt, Reject, SftExample, Verifier
-from autoif.stage import Stage
+from autoif.records import Contamination, Message, PreferencePair, Prompt, Record, Reject, SftExample, Verifier
+from autoif.stage import Stage, run_stage
 from autoif.store import Store, StoreError
 
 LOWER = "def evaluate(response):\n    return response.islower()"
@@ -280,13 +280,36 @@ def test_a_run_without_a_training_set_and_a_folder_that_cannot_be_written_are_on
         export_run(config, run.stages, run.store)
 
 
+def stage(name: str, record: type[Record], *inputs: Stage, label: str = "") -> Stage:
+    return Stage(name, record, lambda context: (), inputs=inputs, label=label)
+
+
 @pytest.mark.parametrize(
-    "name, label, expected",
+    "made, expected",
     [
-        ("sft_dataset", "", "sft"),
-        ("preference_dataset", "", "preference"),
-        ("online_pairs", "online_pairs_3", "online_3"),
+        (stage("sft_dataset", SftExample), "sft"),
+        (stage("conversations", SftExample), "sft"),
+        (stage("import_pairs", PreferencePair), "preference"),
+        (stage("preference_dataset", PreferencePair), "preference"),
+        (stage("online_pairs", PreferencePair, label="online_pairs_3"), "online_3"),
+        (stage("decontaminate", SftExample, stage("conversations", SftExample)), "sft"),
     ],
 )
-def test_sets_are_named_after_their_stages(name: str, label: str, expected: str) -> None:
-    assert exports.set_name(Stage(name, PreferencePair, lambda context: (), label=label)) == expected
+def test_sets_are_named_after_what_they_are_for(made: Stage, expected: str) -> None:
+    assert exports.set_name(made) == expected
+
+
+def test_what_contamination_dropped_is_not_exported(tmp_path: Path, recording: Path) -> None:
+    def rows(*found: SftExample) -> Any:
+        return lambda context, *inputs: iter(found)
+
+    store = Store(tmp_path / "store")
+    whole = Stage("conversations", SftExample, rows(*EXAMPLES))
+    clean = Stage("decontaminate", SftExample, rows(EXAMPLES[0]), inputs=(whole,))
+    for one in (whole, clean):
+        run_stage(one, store, cast(Any, None))
+    config = RunConfig(
+        supervisor=RecordedSupervisor(path=str(recording)), task=TaskConfig(folder=str(tmp_path / "out"))
+    )
+    (files,) = [export_run(config, [whole, clean], store)]
+    assert {path.name: count for path, count in files.items()} == {"sft.json": 1}
