@@ -9,7 +9,7 @@ is left.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations, groupby
+from itertools import combinations, groupby, islice
 from statistics import fmean
 
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from autoif.config import CheckFunctionsConfig
 from autoif.execution import Outcome
 from autoif.records import Answers, Function, Reject, Verifier
-from autoif.stage import Context, Estimate
+from autoif.stage import CHUNK, Context
 from autoif.synthesis.evidence import EVIDENCE, accuracy, matrices
 from autoif.synthesis.verify_responses import executed
 
@@ -41,17 +41,29 @@ def check_functions(
     ``answers`` stand in the order of ``verifiers``, as they were made from them.
     """
     config: CheckFunctionsConfig = context.config
-    by_instruction = groupby(answers, key=lambda row: row.prompt.verifier_id)
-    found = ((key, _verdicts(rows)) for key, rows in by_instruction)
+    judged = _judged(verifiers, answers)
+    while batch := list(islice(judged, CHUNK)):
+        suspects = [_same_of_all(verifier, verdicts, config.min_responses) for verifier, verdicts in batch]
+        groups = (
+            ([f for f in verifier.functions if f.id in those], [case.input for case in verifier.cases])
+            for (verifier, _), those in zip(batch, suspects, strict=True)
+        )
+        found = matrices(context.engines.execution, groups)
+        for (verifier, verdicts), those, matrix in zip(batch, suspects, found, strict=True):
+            on_cases = [result.outcomes for result in matrix]
+            yield from narrow(verifier, verdicts, constant(those, on_cases), config)
+
+
+def _judged(verifiers: Iterable[Verifier], answers: Iterable[Answers]) -> Iterator[tuple[Verifier, Verdicts]]:
+    """Each instruction with what its functions said of its responses; nothing of one that got none."""
+    found = ((key, _verdicts(rows)) for key, rows in groupby(answers, key=lambda row: row.prompt.verifier_id))
     ahead = next(found, None)
     for verifier in verifiers:
-        verdicts: Verdicts = {}
-        if ahead is not None and ahead[0] == verifier.id:
-            verdicts = ahead[1]
+        if ahead is None or ahead[0] != verifier.id:
+            yield verifier, {}
+        else:
+            yield verifier, ahead[1]
             ahead = next(found, None)
-        suspects = _same_of_all(verifier, verdicts, config.min_responses)
-        on_cases = _case_outcomes(context, verifier, suspects)
-        yield from narrow(verifier, verdicts, constant(suspects, on_cases), config)
 
 
 def narrow(
@@ -116,23 +128,16 @@ def _same_of_all(verifier: Verifier, verdicts: Verdicts, least: int) -> dict[str
     return {key: values[0] for key, values in said.items() if len(values) >= least and len(set(values)) == 1}
 
 
-def _case_outcomes(context: Context, verifier: Verifier, suspects: Mapping[str, bool]) -> dict[str, list[Outcome]]:
-    """Outcomes of the suspects alone on the instruction's cases."""
-    functions = [function for function in verifier.functions if function.id in suspects]
-    if not functions:
-        return {}
-    group = (functions, [case.input for case in verifier.cases])
-    (matrix,) = matrices(context.engines.execution, [group])
-    return {f.id: list(result.outcomes) for f, result in zip(functions, matrix, strict=True)}
+def constant(suspects: Mapping[str, bool], on_cases: Sequence[Sequence[Outcome]]) -> set[str]:
+    """Of the functions that say the same of all responses, those that say it of all cases too. ``on_cases``: the
+    outcomes of each of them, in their order."""
 
+    def says_else(outcomes: Sequence[Outcome], said: bool) -> bool:
+        return any(outcome in EVIDENCE and (outcome is Outcome.TRUE) != said for outcome in outcomes)
 
-def constant(suspects: Mapping[str, bool], on_cases: Mapping[str, Sequence[Outcome]]) -> set[str]:
-    """Of the functions that say the same of all responses, those that say it of all cases too."""
-
-    def says_else(key: str, said: bool) -> bool:
-        return any(outcome in EVIDENCE and (outcome is Outcome.TRUE) != said for outcome in on_cases[key])
-
-    return {key for key, said in suspects.items() if not says_else(key, said)}
+    return {
+        key for (key, said), outcomes in zip(suspects.items(), on_cases, strict=True) if not says_else(outcomes, said)
+    }
 
 
 def _dropped(verifier: Verifier, function: Function, reason: str, detail: str) -> Reject:
@@ -159,8 +164,3 @@ def _narrowed(row: Answers, ids: frozenset[str]) -> Answers:
         rate = accuracy([Outcome(name) for name in outcomes])
         responses.append(replace(response, outcomes=outcomes, accuracy=rate))
     return replace(row, prompt=prompt, responses=tuple(responses))
-
-
-def estimate_observed(functions: int, samples: int, prompts: int) -> Estimate:
-    """Every function on every response."""
-    return Estimate(records=prompts, executions=prompts * samples * functions)
