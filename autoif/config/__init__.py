@@ -8,7 +8,7 @@ out of fingerprints. Paths of data files stay out too: a fingerprint covers what
 from autoif.config.common import NOT_IDENTITY
 from autoif.config.contamination import ContaminationConfig, DecontaminationConfig
 from autoif.config.data import Data, DataConfig
-from autoif.config.evaluation import (, BenchmarkConfig, ChoiceConfig, SectionConfig
+from autoif.config.evaluation import (
     BenchmarkConfig,
     Checks,
     ChoiceConfig,
