@@ -12,19 +12,17 @@ Requests run concurrently on an event loop in a thread of its own; several sampl
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import json
 import os
 import random
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import urlparse
 
 from autoif.config import OpenAISupervisor
 from autoif.errors import EngineError
 from autoif.generation.base import Answer, Completion, Request
+from autoif.generation.openai_connection import Connection
 from autoif.generation.openai_replies import (
     Transient,
     error_text,
@@ -102,26 +100,16 @@ class OpenAIGenerator:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
         for server in self._servers:
-            await server.client.close()
+            await server.connection.close()
 
     def _start(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._servers = [Server(url, self._connect(url)) for url in self._urls]
+            timeout = self._config.timeout_seconds
+            self._servers = [Server(url, Connection(url, self._key, timeout)) for url in self._urls]
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="autoif-openai", daemon=True)
             self._thread.start()
         return self._loop
-
-    def _connect(self, url: str | None) -> Any:
-        import openai
-
-        # aiohttp's transport carries more requests per second than the package's default, where it is installed.
-        fast = importlib.util.find_spec("aiohttp") is not None and hasattr(openai, "DefaultAioHttpClient")
-        http_client = openai.DefaultAioHttpClient() if fast else openai.DefaultAsyncHttpxClient()
-        timeout = self._config.timeout_seconds
-        return openai.AsyncOpenAI(
-            api_key=self._key, base_url=url, timeout=timeout, max_retries=0, http_client=http_client
-        )
 
     async def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Answers to samples of one conversation, retries included: those of the first few, at least one.
@@ -169,41 +157,27 @@ class OpenAIGenerator:
         return answers
 
     async def _ask(self, server: Server, requests: Sequence[Request]) -> list[Answer]:
-        import openai
-
         schema, length_field = self._schemas, self._length_field
         body = request_body(requests, self._config.model, schema=schema, length_field=length_field)
-        try:
-            # The body is typed here; the package's own pass over it would cost as much as sending it.
-            return read(await server.client.post("/chat/completions", cast_to=object, body=body), len(requests))
-        except openai.APIStatusError as error:
-            status, text = error.status_code, error_text(error)
-            if status in (408, 409, 429) or status >= 500:
-                if "insufficient_quota" in text:
-                    raise EngineError(f"{server.name}: the account's quota is used up: top it up, run again") from None
-                raise Transient(f"HTTP {status}", retry_after(error.response.headers)) from None
-            if failure := own_failure(text):
-                return [failure] * len(requests)
-            if status in (400, 422) and "response_format" in body and rejects_schema(text):
-                self._schemas = False
-                return await self._ask(server, requests)
-            if status in (400, 422) and length_field == "max_tokens" and "max_completion_tokens" in text:
-                self._length_field = "max_completion_tokens"
-                return await self._ask(server, requests)
-            if status in (400, 422) and len(requests) > 1:
-                return await self._ask(server, requests[:1])
-            raise EngineError(self._permanent(server, status, text)) from None
-        except openai.APIConnectionError as error:
-            raise Transient(self._unconnected(error)) from None
-        except (openai.APIError, json.JSONDecodeError) as error:
-            raise Transient(f"unreadable reply: {type(error).__name__}") from None
-
-    def _unconnected(self, error: Any) -> str:
-        """Why no reply came. Transports differ in what they call a refused connection; the cause tells."""
-        cause = error.__cause__ or error
-        if "Timeout" in type(error).__name__ and "Connect" not in type(cause).__name__:
-            return f"no answer in {self._config.timeout_seconds:g} s"
-        return f"connection failed: {cause}"
+        status, headers, content = await server.connection.post(body)
+        if status < 300:
+            return read(content, len(requests))
+        text = error_text(content)
+        if status in (408, 409, 429) or status >= 500:
+            if "insufficient_quota" in text:
+                raise EngineError(f"{server.name}: the account's quota is used up: top it up, run again")
+            raise Transient(f"HTTP {status}", retry_after(headers))
+        if failure := own_failure(text):
+            return [failure] * len(requests)
+        if status in (400, 422) and "response_format" in body and rejects_schema(text):
+            self._schemas = False
+            return await self._ask(server, requests)
+        if status in (400, 422) and length_field == "max_tokens" and "max_completion_tokens" in text:
+            self._length_field = "max_completion_tokens"
+            return await self._ask(server, requests)
+        if status in (400, 422) and len(requests) > 1:
+            return await self._ask(server, requests[:1])
+        raise EngineError(self._permanent(server, status, text))
 
     def _permanent(self, server: Server, status: int, text: str) -> str:
         name = self._config.api_key_env

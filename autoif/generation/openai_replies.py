@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -50,6 +51,9 @@ class _Reply(msgspec.Struct):
     usage: _Usage | None = None
 
 
+_replies = msgspec.json.Decoder(_Reply)
+
+
 def request_body(requests: Sequence[Request], model: str, *, schema: bool, length_field: str) -> dict[str, Any]:
     """Samples of the same conversation as one request that chat completions take.
 
@@ -91,15 +95,15 @@ def sample_seed(request: Request) -> int:
     return int(digest(str(request.seed), str(request.index), size=8), 16) & 0x7FFFFFFF
 
 
-def read(reply: object, count: int = 1) -> list[Answer]:
+def read(reply: bytes, count: int = 1) -> list[Answer]:
     """The answers in a chat completion's JSON, at least one and at most ``count``; some servers give fewer.
 
     Raises:
         Transient: when there is none in it.
     """
     try:
-        found = msgspec.convert(reply, _Reply)
-    except msgspec.ValidationError as error:
+        found = _decode(reply)
+    except ValueError as error:  # cut, no JSON, not UTF-8, or not a chat completion
         raise Transient(f"unreadable reply: {error}") from None
     if not found.choices:
         raise Transient("reply without choices")
@@ -117,6 +121,14 @@ def read(reply: object, count: int = 1) -> list[Answer]:
         else answer
         for n, answer in enumerate(answers)
     ]
+
+
+def _decode(reply: bytes) -> _Reply:
+    try:
+        return _replies.decode(reply)
+    except msgspec.DecodeError:
+        # Half a surrogate pair stands in JSON by the letter of its grammar; the slower reader takes it.
+        return msgspec.convert(json.loads(reply), _Reply)
 
 
 def _answer(choice: _Choice) -> Answer:
@@ -138,11 +150,17 @@ def _shares(total: int, sizes: Sequence[int]) -> list[int]:
     return parts
 
 
-def error_text(error: Any) -> str:
-    """Message, code and type of a server's error, on one line."""
-    body = error.body if isinstance(error.body, dict) else {}
-    parts = [str(body.get("message") or error.message), str(body.get("code") or ""), str(body.get("type") or "")]
-    return " ".join(" ".join(parts).split())
+def error_text(content: bytes) -> str:
+    """Message, code and type of a server's error, on one line; the whole of it where it has another form."""
+    try:
+        body = msgspec.json.decode(content)
+    except ValueError:
+        return " ".join(content[:500].decode("utf-8", "replace").split())
+    body = body.get("error", body) if isinstance(body, dict) else body
+    if not isinstance(body, dict):
+        return " ".join(str(body).split())
+    parts = [str(body.get(name) or "") for name in ("message", "code", "type")]
+    return " ".join(" ".join(parts if parts[0] else [str(body)]).split())
 
 
 def own_failure(text: str) -> Failure | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from autoif.generation.openai_connection import Connection
 
 BURST_SECONDS = 1.0
 """A limit per minute is kept evenly, with so much slack."""
@@ -16,7 +17,7 @@ class Server:
     """One base URL. ``resting_until``: loop time before which it is asked only when all others rest too."""
 
     url: str | None
-    client: Any
+    connection: Connection
     flying: int = 0
     resting_until: float = 0.0
 

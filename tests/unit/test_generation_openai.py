@@ -120,6 +120,19 @@ def test_no_server_is_an_error_with_the_address() -> None:
     asking.close()
 
 
+def test_without_aiohttp_the_packages_own_transport_does_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autoif.generation.openai_connection.importlib.util.find_spec", lambda name: None)
+    with ChatServer(failing_first(1, error(500, "oops"))) as server:
+        answer = once(server, ask("q"))
+        gone = server.url
+    assert isinstance(answer, Completion)
+    assert answer.text == reply_to("q")
+    asking = OpenAIGenerator(OpenAISupervisor(model="m", base_url=gone, retries=1))
+    with pytest.raises(EngineError, match="connection failed"):
+        list(asking.generate([ask("q")]))
+    asking.close()
+
+
 @pytest.mark.parametrize(
     "reply, says",
     [
@@ -188,7 +201,8 @@ def test_the_key_goes_to_the_server_and_nowhere_else(tmp_path: Path, monkeypatch
         caching = CachedGenerator(generator(server), CallCache(tmp_path / "c.sqlite"))
         list(caching.generate([ask("q")]))
         caching.close()
-    assert "secret-key-of-the-test" in server.headers[0]
+    assert "authorization: bearer secret-key-of-the-test\r\n" in server.headers[0].lower()
+    assert "content-type: application/json\r\n" in server.headers[0].lower()
     assert all(b"secret-key-of-the-test" not in file.read_bytes() for file in tmp_path.iterdir())
 
 

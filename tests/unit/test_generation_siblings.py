@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,8 @@ def test_tokens_of_a_shared_request_are_counted_once() -> None:
 
 
 def test_choices_are_told_apart_by_their_index_whatever_their_order() -> None:
-    reply = {"choices": [{"index": n, "message": {"content": str(n)}} for n in (2, 0, 1)]}
-    assert [answer.text for answer in read(reply, 3) if isinstance(answer, Completion)] == ["0", "1", "2"]
+    reply = json.dumps({"choices": [{"index": n, "message": {"content": str(n)}} for n in (2, 0, 1)]})
+    assert [answer.text for answer in read(reply.encode(), 3) if isinstance(answer, Completion)] == ["0", "1", "2"]
 
 
 def test_a_changed_number_finds_all_answers_again(tmp_path: Path) -> None:

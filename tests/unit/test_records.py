@@ -1,5 +1,6 @@
 """Records: equal rows are equal bytes, what was written is read back, what is malformed is named."""
 
+import json
 from typing import get_type_hints
 
 import msgspec
@@ -146,7 +147,7 @@ def test_rows_are_immutable_and_documented(kind):
 
 def test_half_a_surrogate_pair_from_a_server_can_be_stored():
     message = {"content": "a smile \ud83d cut in half"}
-    (answer,) = read({"choices": [{"message": message, "finish_reason": "length"}]})
+    (answer,) = read(json.dumps({"choices": [{"message": message, "finish_reason": "length"}]}).encode())
     assert decode_answer(encode_answer(answer)) == answer
     assert answer.text == "a smile \ufffd cut in half"
     assert unicode("whole 😀") == "whole 😀"
