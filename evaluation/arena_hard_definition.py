@@ -72,6 +72,8 @@ def _existing(version: Version, given: Existing) -> Iterator[EvaluationItem]:
     models = sorted({row["model"] for row in rows}) if given.model is None else [given.model]
 
     def of(model: str) -> list[EvaluationItem]:
+        if unread := sum(game is None for row in rows if row["model"] == model for game in row["games"]):
+            given.note(f"{unread} games of {model} have no verdict and are not played")
         there = given.responses and answer_file(given.need("responses"), model)
         answers = arena_hard.read_answers(there, items) if there else None
         return arena_hard.rescore(version, rows, items, model, answers)

@@ -135,15 +135,19 @@ def sha256_of_all(paths: Iterable[Path], root: Path) -> str:
 
 def read_jsonl(path: Path, *fields: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows of a JSONL file (gzipped when so named; the hub's parquet likewise) with their line numbers, each checked to
-    be an object with ``fields``. Raises :class:`DataError` naming file and line."""
+    be an object with ``fields``; a ``.json`` file may hold one list of them instead.
+
+    Raises :class:`DataError` naming file and line.
+    """
     if path.suffix == ".parquet":
         yield from _parquet(path, fields)
         return
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
+    rows = _listed(path) if path.suffix == ".json" else None
+    for number, line in enumerate(_lines(path) if rows is None else rows, 1):
+        if isinstance(line, bytes) and not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line) if isinstance(line, bytes) else line
         except ValueError as error:
             raise DataError(f"{path}:{number}: not JSON: {error}") from None
         if not isinstance(row, dict):
@@ -151,6 +155,20 @@ def read_jsonl(path: Path, *fields: str) -> Iterator[tuple[int, dict[str, Any]]]
         if absent := [name for name in fields if name not in row]:
             raise DataError(f"{path}:{number}: has no {' and no '.join(absent)}")
         yield number, row
+
+
+def _listed(path: Path) -> list[Any] | None:
+    """The rows of a file that is one JSON list; None for any other."""
+    try:
+        with path.open("rb") as file:
+            if file.read(1) != b"[":
+                return None
+        found: list[Any] = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error}") from None
+    except ValueError:
+        return None
+    return found
 
 
 def _parquet(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -181,10 +181,13 @@ def summarise(context: Context, *items: Rows[EvaluationItem]) -> Iterator[Result
                 sampled.add(pair)
             if "judged_on" in facts:
                 judged.setdefault(pair, []).append(facts)
+    # The days of all models together: results that are compared carry one name of the judge.
+    days: dict[str, list[str]] = {}
+    for (benchmark, _), found in judged.items():
+        days.setdefault(benchmark, []).extend(facts["judged_on"] for facts in found)
     every = [item for rows in items for item in rows]
     for result in summary.aggregate(every, sorted(sampled), context.seed):
-        facts_of = judged.get((result.benchmark, result.model), [])
-        yield summary.dated(result, [facts["judged_on"] for facts in facts_of])
+        yield summary.dated(result, days.get(result.benchmark, []))
     for (benchmark, model), found in judged.items():
         yield from summary.agreements(benchmark, model, found)
 

@@ -155,6 +155,123 @@ def test_answers_without_judgments_go_to_the_judge_who_stands_beside_the_numbers
     assert re.match(r"openai:first and openai:second, \d{4}", str(results["judge_agreement"].judge))
 
 
+def followbench(tmp_path: Path) -> None:
+    for category in ("content", "situation", "style", "format", "mixed", "example"):
+        rows = [
+            {"example_id": 1, "category": category, "source": "made", "level": level,
+             "instruction": f"{category} {level}", "target": "An {answer}."}
+            for level in range(1 if category == "example" else 0, 6)
+        ]  # fmt: skip
+        path = tmp_path / f"data/followbench/{category}_constraints.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(rows))
+
+
+def infobench(tmp_path: Path) -> None:
+    row = {"id": "i", "input": "", "instruction": "Do", "subset": "Hard_set", "decomposed_questions": ["good?", "bad"]}
+    jsonl(tmp_path / "data/infobench/InfoBench.json", [row])
+
+
+def mt_bench_prompts(tmp_path: Path) -> None:
+    mt_bench(tmp_path, {})
+    prompts = [
+        {"name": name, "system_prompt": "Judge.", "prompt_template": "{question} {answer} {question_1} {answer_2}"}
+        for name in ("single-v1", "single-math-v1", "single-v1-multi-turn", "single-math-v1-multi-turn")
+    ]
+    jsonl(tmp_path / "data/mt_bench/judge_prompts.jsonl", prompts)
+
+
+def arena_with_baseline(tmp_path: Path) -> None:
+    arena(tmp_path)
+    (tmp_path / "model_answer/gpt-4-0314.jsonl").rename(tmp_path / "data/arena_hard/v0.1/baseline_gpt-4-0314.jsonl")
+
+
+def served(body: dict[str, Any]) -> Any:
+    """A model that answers, and a judge that ends as each benchmark asks."""
+    said = body["messages"][-1]["content"]
+    if body["model"] == "policy":
+        return chat(body, text="An answer.")
+    if "[[A>>B]]" in said:
+        return chat(body, text="Both are short. [[A=B]]")
+    if levels := re.search(r"Python list of (\d) strings", said):
+        return chat(body, text="All but the last.\n" + str(["YES"] * (int(levels[1]) - 1) + ["NO"]))
+    if "Question:" in said:
+        return chat(body, text="YES" if said.endswith("good?") else "NO, it is not.")
+    return chat(body, text="Rating: [[7]]")
+
+
+@pytest.mark.parametrize(
+    ("name", "prepare", "metric", "value"),
+    [
+        ("infobench", infobench, "drfr", 0.5),
+        ("mt_bench", mt_bench_prompts, "score", 7.0),
+        ("arena_hard_v0.1", arena_with_baseline, "win_rate", 0.5),
+        # The judge grants all constraints but the last; the rule of "example" holds at every level.
+        ("followbench", followbench, "hsr", 1 / 6),
+    ],
+)
+def test_a_judged_benchmark_runs_whole_against_servers(
+    user: Any, tmp_path: Path, name: str, prepare: Any, metric: str, value: float
+) -> None:
+    prepare(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text("{}")
+    with ChatServer(served) as server:
+        code, out, err = user(
+            "task=evaluate",
+            f"evaluation={name}",
+            f"model.path={tmp_path}/model",
+            "supervisor@evaluation.engine=openai",
+            "evaluation.engine.model=policy",
+            f"evaluation.engine.base_url={server.url}",
+            "supervisor@evaluation.judge=openai",
+            "evaluation.judge.model=the-judge",
+            f"evaluation.judge.base_url={server.url}",
+            "name=served",
+        )
+        assert code == 0, err
+        asked = sum(server.asked.values())
+    results = {r.metric: r for r in read_records(tmp_path / "runs/served/evaluation/results.jsonl", Result)}
+    assert results[metric].value == pytest.approx(value)
+    assert str(results[metric].judge).startswith("openai:the-judge, 20")
+    assert f"judged by {results[metric].judge}" in out
+    assert asked > 1
+
+
+def test_several_seeds_give_mean_and_deviation_of_what_is_drawn(user: Any, tmp_path: Path) -> None:
+    mt_bench_prompts(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text("{}")
+
+    seeds: list[int] = []
+
+    def reply(body: dict[str, Any]) -> Any:
+        if body["model"] == "policy":
+            if body["seed"] not in seeds:
+                seeds.append(body["seed"])
+            return chat(body, text=f"drawn {seeds.index(body['seed'])}")
+        drawn = re.findall(r"drawn (\d)", body["messages"][-1]["content"])
+        return chat(body, text=f"[[{3 + int(drawn[0])}]]")
+
+    with ChatServer(reply) as server:
+        code, out, err = user(
+            "task=evaluate",
+            "evaluation=mt_bench",
+            "evaluation.seeds=3",
+            "evaluation.temperature=0.7",
+            f"model.path={tmp_path}/model",
+            *(f"supervisor@evaluation.{role}=openai" for role in ("engine", "judge")),
+            *(f"evaluation.{role}.base_url={server.url}" for role in ("engine", "judge")),
+            "evaluation.engine.model=policy",
+            "evaluation.judge.model=j",
+            "name=seeds",
+        )
+    assert code == 0, err
+    results = {r.metric: r for r in read_records(tmp_path / "runs/seeds/evaluation/results.jsonl", Result)}
+    assert (results["score"].value, results["score"].sd, results["score"].by_seed) == (4.0, 1.0, (3.0, 4.0, 5.0))
+    assert "4.0000 ± 1.0000 over 3 seeds" in out
+
+
 def test_two_runs_are_paired_item_by_item(user: Any, tmp_path: Path) -> None:
     for name, scores in (("a", [2, 2, 8, 8]), ("b", [9, 9, 8, 7])):
         judgments = mt_bench(tmp_path, {name: scores})
