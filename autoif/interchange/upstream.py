@@ -72,7 +72,7 @@ class Kind(Enum):
 
 Row = Mapping[str, Any]
 
-_QUERY = re.compile(r"\n\[Query\][ \t]?(.*)\Z", re.DOTALL | re.IGNORECASE)
+_QUERY = re.compile(r"\[Query\](.*)\Z", re.DOTALL | re.IGNORECASE)
 
 
 def read(
@@ -126,16 +126,17 @@ def _text(value: Any) -> str:
 def _functions(
     owner: str, pairs: Iterable[Any], readings: Iterable[Any] = (), labels: Iterable[Any] = ()
 ) -> tuple[Function, ...]:
-    """``[[code, accuracy], …]`` with the back-translations and NLI labels of the first few."""
+    """``[[code, accuracy], …]``, or code alone, with the back-translations and NLI labels of the first few."""
     readings, labels = list(readings), list(labels)
     functions = []
-    for i, (code, accuracy) in enumerate(pairs):
+    for i, pair in enumerate(pairs):
+        code, accuracy = (pair, None) if isinstance(pair, str) else pair
         text = _text(code)
         functions.append(
             Function(
                 id=digest("function", owner, text),
                 code=text,
-                accuracy=float(accuracy),
+                accuracy=None if accuracy is None else float(accuracy),
                 back_translation=_text(readings[i]) if i < len(readings) else None,
                 nli=_text(labels[i]).lower() if i < len(labels) else None,
             )
@@ -152,8 +153,8 @@ def _cases(pairs: Iterable[Any]) -> tuple[Case, ...]:
 def _verifier(row: Row) -> Verifier:
     """cross_validation and back_trans. Only the first three functions were read back there."""
     about = instruction(_text(row["instruction"]))
-    functions = _functions(about.id, row["eval_func"], row.get("back_instruction", ()), row.get("nli_scores", ()))
-    return Verifier(id=about.id, instruction=about, functions=functions, cases=_cases(row["cases"]))
+    functions = _functions(about.id, row["eval_func"], row.get("back_instruction") or (), row.get("nli_scores") or ())
+    return Verifier(id=about.id, instruction=about, functions=functions, cases=_cases(row.get("cases") or ()))
 
 
 def _replies(row: Row, mended: bool) -> Verifier:
@@ -192,7 +193,7 @@ def _answered(row: Row, order: PromptOrder) -> Answers:
     found = _QUERY.search(_text(row["prompt"]))
     if found is None:
         raise ValueError("the prompt holds no [Query]")
-    query = unicode(found[1])
+    query = unicode(found[1]).strip()
     functions = _functions(digest("instruction", about), row["eval_func"])
     return _answers(_prompt(about, query, join(about, query, order), functions), row["gpt-answer"])
 

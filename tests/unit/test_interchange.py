@@ -189,6 +189,17 @@ def test_the_query_is_found_in_the_prompt_and_joined_as_configured(tmp_path, ord
     assert row.prompt.functions[0].code == LOWER
 
 
+def test_rows_are_read_liberally_where_nothing_is_decided_by_it(tmp_path):
+    row = MINIATURES[Kind.query_rft][0]
+    told = {"eval_func": [LOWER], "prompt": "Do it: [query]  What is it? \n", "gpt-answer": ["low"]}
+    ((answers,), dropped) = taken(tmp_path, Kind.query_rft, [row | told])
+    assert (answers.prompt.query, dropped) == ("What is it?", [])
+    assert [(f.code, f.accuracy) for f in answers.prompt.functions] == [(LOWER, None)]
+    bare = {"instruction": "Use lower case", "eval_func": [LOWER], "back_instruction": None}
+    ((verifier,), dropped) = taken(tmp_path, Kind.back_trans, [bare])
+    assert (verifier.cases, verifier.functions[0].back_translation, dropped) == ((), None, [])
+
+
 def test_scores_are_the_mean_of_what_can_be_read_and_neighbours_are_one_prompts(tmp_path):
     (first, second), _ = taken(tmp_path, Kind.query_rft_score)
     assert [(r.index, r.text, r.score, r.dropped) for r in first.responses] == [
