@@ -5,6 +5,19 @@ value. A field with ``metadata=NOT_IDENTITY`` changes how fast or where somethin
 out of fingerprints. Paths of data files stay out too: a fingerprint covers what they hold, among the stage's texts.
 """
 
+from autoif.config.choices import (
+    Bound,
+    CaseScope,
+    ComposeJudge,
+    Contradiction,
+    Counts,
+    NliJudge,
+    NliScope,
+    PromptOrder,
+    QuerySource,
+    SamplingMode,
+    Start,
+)
 from autoif.config.common import NOT_IDENTITY
 from autoif.config.contamination import ContaminationConfig, DecontaminationConfig
 from autoif.config.data import Data, DataConfig
@@ -40,30 +53,19 @@ from autoif.config.supervision import (
 )
 from autoif.config.synthesis import (
     BackTranslateConfig,
-    Bound,
-    CaseScope,
     CheckFunctionsConfig,
     ComposeConfig,
-    ComposeJudge,
-    Contradiction,
-    Counts,
     CrossVerifyConfig,
     MutationCheckConfig,
     NearDuplicatesConfig,
     NliConfig,
-    NliJudge,
-    NliScope,
     PipelineConfig,
     PreferenceConfig,
-    PromptOrder,
     QueriesConfig,
-    QuerySource,
     RespondConfig,
-    SamplingMode,
     ScoreConfig,
     SelfInstructConfig,
     SftDatasetConfig,
-    Start,
     StartConfig,
     VerifyResponsesConfig,
     WriteVerifiersConfig,
