@@ -11,6 +11,7 @@ VLLM := .venv-vllm
 .PHONY: demo test lint setup clean slow test-vllm test-slurm
 
 demo: setup
+	$(VENV)/bin/python run.py experiment=profiles
 	$(VENV)/bin/python run.py
 
 test: setup
