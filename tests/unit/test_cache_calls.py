@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from autoif.errors import EngineError
 from autoif.generation.base import Answer, Completion, Failure, Request, Sampling, request_key, user
-from autoif.generation.cache import CachedGenerator, CallCache, main
+from autoif.generation.cache import CachedGenerator, CallCache
+from autoif.generation.cache_command import main
 from autoif.generation.codec import decode_answer, decode_request, encode_answer, encode_request
 from autoif.generation.scheduling import in_order
 
