@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from autoif.execution import ExecutionEngine, JobResult
+from autoif.execution import ExecutionEngine, JobResult, Outcome
 from autoif.generation.base import Answer, Failure, Generator, Request, Sampling, user
 from autoif.records import EvaluationItem, Prompt
 from autoif.synthesis.evidence import accuracy, matrices
@@ -30,7 +30,8 @@ def score(
     engine: ExecutionEngine, answered: Iterable[tuple[Prompt, Answer]], model: str, threshold: float
 ) -> Iterator[EvaluationItem]:
     """``accuracy``: share of True among the functions that gave evidence; ``followed``: whether it exceeds
-    ``threshold``. An answer that was not to be had, or that no function could judge, is not followed: leaving it out
+    ``threshold``, and for composed prompts whether every function said True, under ``followed_level_<constraints>`` as
+    well. An answer that was not to be had, or that no function could judge, is not followed: leaving it out
     would reward a model for answers that break the functions."""
     pairs = iter(answered)
     while batch := list(islice(pairs, _BATCH)):
@@ -42,6 +43,11 @@ def score(
 def _item(prompt: Prompt, reply: Answer, results: list[JobResult], model: str, threshold: float) -> EvaluationItem:
     outcomes = [result.outcomes[0] for result in results]
     share = None if isinstance(reply, Failure) else accuracy(outcomes)
+    followed = float((share or 0.0) > threshold)
+    scores = {"followed": followed, "accuracy": share or 0.0}
+    if prompt.constraints > 1:
+        followed *= share is not None and all(outcome is Outcome.TRUE for outcome in outcomes)
+        scores |= {"followed": followed, f"followed_level_{prompt.constraints}": followed}
     if isinstance(reply, Failure):
         detail = f"no answer: {reply.reason}"
     else:
@@ -52,7 +58,7 @@ def _item(prompt: Prompt, reply: Answer, results: list[JobResult], model: str, t
         model=model,
         prompt=prompt.text,
         response=text(reply),
-        scores={"followed": float((share or 0.0) > threshold), "accuracy": share or 0.0},
+        scores=scores,
         labels=(prompt.instruction,),
         detail=detail,
     )
