@@ -6,6 +6,7 @@ from scripted import context, reasons, split, verifier
 
 from autoif.config import ComposeConfig, ComposeJudge, PromptOrder, VerifyResponsesConfig
 from autoif.execution import Outcome
+from autoif.generation import Completion
 from autoif.records import Answers, Case, Query, Response
 from autoif.synthesis.attach_queries import compose as joined
 from autoif.synthesis.compose import compose
@@ -127,3 +128,22 @@ def test_the_prompt_states_how_impossibility_is_said():
     from autoif.synthesis.prompts import prompt_text
 
     assert re.search(r"\bIMPOSSIBLE\b", prompt_text("compose"))
+
+
+def test_a_composed_heldout_prompt_is_followed_when_all_functions_say_so_and_is_counted_by_level(engine):
+    from evaluation import heldout
+
+    (row,), _, _ = run(engine, "lower", "short", constraints=2, judge=ComposeJudge.execution)
+    query = Query(id="q", text="What is it?", source="x")
+    prompts = [joined(row, query, PromptOrder.instruction_first), joined(ROWS["lower"], query, PromptOrder.query_first)]
+    texts = {"both": "a b", "one": "low but far too long"}
+    items = {
+        name: list(heldout.score(engine, [(prompt, Completion(text=text)) for prompt in prompts], "m", 0.3))
+        for name, text in texts.items()
+    }
+    assert [item.scores for item in items["both"]] == [
+        {"followed": 1.0, "accuracy": 1.0, "followed_level_2": 1.0},
+        {"followed": 1.0, "accuracy": 1.0},
+    ]
+    assert items["one"][0].scores == {"followed": 0.0, "accuracy": 0.5, "followed_level_2": 0.0}
+    assert items["one"][1].scores["followed"] == 1.0
