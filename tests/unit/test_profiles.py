@@ -9,6 +9,7 @@ from scripted import Scripted
 
 from autoif import jsonrows
 from autoif.border import load
+from autoif.execution import ExecutionConfig, ExecutionEngine
 from autoif.records import Answers, PreferencePair, SftExample, Verifier
 from autoif.stage import run_stage
 from autoif.store import Store
@@ -292,3 +293,23 @@ def test_every_row_of_the_decision_table_is_a_setting_in_which_the_profiles_diff
     assert [profiles[p].nli.scope.value for p in profiles] == ["instruction", "instruction", "function"]
     assert [profiles[p].mutation_check.enabled for p in profiles] == [False, False, True]
     assert [profiles[p].check_functions.enabled for p in profiles] == [False, False, True]
+
+
+def test_the_number_of_workers_changes_no_byte(tmp_path):
+    rows = [written([EXACT, EIGHT, SEVEN, OTHER, CRASH], instruction=f"Say word {n}") for n in range(6)]
+    responses = [
+        answered((EXACT, EIGHT, SEVEN, CRASH), *TEXTS, "no") | {"prompt": f"[Query] what {n}"} for n in range(6)
+    ]
+    off = ("pipeline.back_translate.enabled=false", "pipeline.score.enabled=false", "algorithm=offline_dpo")
+    found = []
+    for workers in (1, 2, 4):
+        with ExecutionEngine(ExecutionConfig(workers=workers)) as engine:
+            folder = tmp_path / str(workers)
+            folder.mkdir()
+            run(engine, folder, "best", "eval_func_rft", rows, *off)
+            run(engine, folder, "best", "query_rft", responses, *off)
+            files = sorted((folder / "store").rglob("*.jsonl"))
+            found.append({path.relative_to(folder): path.read_bytes() for path in files})
+    assert found[0] == found[1] == found[2]
+    names = {path.parts[1] for path in found[0]}
+    assert {"cross_verify", "mutation_check", "observe_responses", "check_functions", "narrow_answers"} <= names
