@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from autoif.config import (
     LocalSupervisor,
@@ -19,14 +18,8 @@ from autoif.config import (
 )
 from autoif.planning.options import shipped
 from autoif.planning.stages import PlanRow
-from autoif.planning.training import CHARACTERS
+from autoif.planning.tokens import answer_limit, assumed_prompt
 from autoif.stage import Stage
-
-RECORD_TOKENS = 200
-"""What a record adds to a prompt: an instruction, a query, a function or an answer."""
-
-ANSWER_TOKENS = 512
-"""Where a stage's settings name no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +38,7 @@ def generation(config: RunConfig, stage: Stage, row: PlanRow) -> Generation | No
     """The calls of a stage that is to run; None when it makes none, or a recording answers them."""
     if row.done or not row.model_calls:
         return None
-    given, taken = row.model_calls * _prompt_tokens(stage), row.model_calls * _answer_tokens(stage.config)
+    given, taken = row.model_calls * assumed_prompt(stage), row.model_calls * answer_limit(stage.config)
     who = _who(config, stage)
     if isinstance(who, RecordedSupervisor):
         return None
@@ -59,17 +52,6 @@ def _who(config: RunConfig, stage: Stage) -> SupervisorConfig | None:
     if "supervisor" in stage.engines:
         return config.supervisor
     return None
-
-
-def _prompt_tokens(stage: Stage) -> int:
-    return max((len(text) for text in stage.texts.values()), default=0) // CHARACTERS + RECORD_TOKENS
-
-
-def _answer_tokens(settings: Any) -> int:
-    for holder in (settings, getattr(settings, "settings", None)):
-        if limit := getattr(holder, "max_tokens", None):
-            return int(limit)
-    return ANSWER_TOKENS
 
 
 def _parameters(who: SupervisorConfig) -> int:

@@ -14,13 +14,11 @@ from typing import Any
 
 from autoif.config import SelfInstructConfig
 from autoif.errors import DataError
+from autoif.planning.training import CHARACTERS
 from autoif.records import Answers, Instruction, Prompt, Record, Verifier
 from autoif.stage import Stage
 from autoif.store import Store
 from autoif.synthesis.self_instruct import read_seeds, seeds_path
-
-CHARACTERS = 4
-"""Of a token, in English text and code."""
 
 RECORD_TOKENS = 200
 """Assumed of what a record adds to a prompt while no record is known."""
@@ -44,23 +42,31 @@ class CallTokens:
 
 def call_tokens(stage: Stage, store: Store) -> CallTokens:
     """What a call of ``stage`` takes, by the best evidence that ``store`` has."""
-    most = _limit(stage.config)
+    most = answer_limit(stage.config)
     if known := _history(stage, store):
         given, taken = known
         return CallTokens(given, min(taken, most), most, "as in finished runs")
-    text = max(map(len, stage.texts.values()), default=0) / CHARACTERS
     if (record := _record_tokens(stage, store)) is not None:
-        return CallTokens(text + record, most, most, "prompts measured, answers at their limit")
-    return CallTokens(
-        text + RECORD_TOKENS, most, most, f"prompt's text and {RECORD_TOKENS} tokens, answers at their limit"
-    )
+        return CallTokens(_text_tokens(stage) + record, most, most, "prompts measured, answers at their limit")
+    source = f"prompt's text and {RECORD_TOKENS} tokens, answers at their limit"
+    return CallTokens(assumed_prompt(stage), most, most, source)
 
 
-def _limit(settings: Any) -> int:
+def assumed_prompt(stage: Stage) -> int:
+    """Tokens of a prompt of ``stage`` while no record is known: its text, and what a record may add."""
+    return _text_tokens(stage) + RECORD_TOKENS
+
+
+def answer_limit(settings: Any) -> int:
+    """Tokens that a stage's settings allow an answer."""
     for holder in (settings, getattr(settings, "fixed", None), getattr(settings, "settings", None)):
         if limit := getattr(holder, "max_tokens", None):
             return int(limit)
     return ANSWER_TOKENS
+
+
+def _text_tokens(stage: Stage) -> int:
+    return max((len(text) for text in stage.texts.values()), default=0) // CHARACTERS
 
 
 def _history(stage: Stage, store: Store) -> tuple[float, float] | None:
