@@ -108,7 +108,7 @@ def _guarded(row: Any, number: int, reader: Callable[[Row], Record]) -> Record |
         return reader(row)
     except KeyError as error:
         return jsonrows.reject(json.dumps(row), number, "malformed_row", f"no {error.args[0]}")
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         return jsonrows.reject(json.dumps(row), number, "malformed_row", str(error))
 
 

@@ -38,6 +38,7 @@ from autoif.records import (
     Response,
     Verifier,
     digest,
+    encode,
 )
 from autoif.stage import run_stage
 from autoif.store import Store
@@ -238,6 +239,12 @@ def test_imported_responses_go_on_at_their_verification(tmp_path, engine, kind):
     assert [r.accuracy for r in row.responses[:2]] == [1.0, 0.0]
 
 
+def test_a_number_that_no_float_holds_drops_its_row(tmp_path):
+    row = {"instruction": "x", "eval_func": [[LOWER, 10**400]], "cases": []}
+    kept, dropped = taken(tmp_path, Kind.cross_validation, [row])
+    assert (kept, reasons(dropped)) == ([], ["malformed_row"])
+
+
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.seed_instruction])
 @pytest.mark.parametrize(
     "row",
@@ -389,3 +396,32 @@ def test_functions_that_were_labelled_or_never_read_back_are_not_judged_again(tm
 def test_half_a_start_is_a_mistake_that_is_explained(settings_):
     with pytest.raises(ConfigError, match="to start from a file of the authors' scripts give both, else neither"):
         load(settings_)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.just("Score: 9"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=6,
+)
+FIELDS = sorted(
+    {name for kind in Kind if kind is not Kind.seed_instruction for row in MINIATURES[kind] for name in row}
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from([kind for kind in Kind if kind is not Kind.seed_instruction]), st.data())
+def test_no_row_is_too_strange_to_be_read_or_dropped_with_a_reason(tmp_path_factory, kind, data):
+    likely = dict(data.draw(st.sampled_from(MINIATURES[kind])))
+    row = likely | data.draw(st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=3))
+    kept, dropped = taken(tmp_path_factory.mktemp("rows"), kind, [row, MINIATURES[kind][0]])
+    assert len(kept) + len(dropped) in (1, 2)  # neighbours of one prompt are one record
+    assert set(reasons(dropped)) <= {"malformed_row"}
+    for record in kept:
+        assert type(record).__name__ == RECORDS[kind].__name__
+        encode(record)
