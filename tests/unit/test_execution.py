@@ -202,7 +202,7 @@ def test_runs_can_be_nested_and_come_from_threads(engine: ExecutionEngine) -> No
 
 def test_an_exception_in_the_consumer_leaves_the_engine_usable(engine: ExecutionEngine) -> None:
     def consume() -> None:
-        for _ in engine.run([Job(LONGER_THAN_THREE, ("abcd",))] * 200 + [Job(ENDLESS, ("loop",) * 9)] * 200):
+        for _ in engine.run([Job(LONGER_THAN_THREE, ("abcd",))] * 1500 + [Job(ENDLESS, ("loop",) * 9)] * 200):
             raise RuntimeError("consumer")  # by now the workers are busy with what never ends
 
     with pytest.raises(RuntimeError, match="consumer"):

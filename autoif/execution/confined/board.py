@@ -6,13 +6,11 @@ each child and copies it after the child is dead, so a child can only ever speak
 
 from __future__ import annotations
 
-import contextlib
 import mmap
-import os
 import struct
 
 _HEADER = 64
-_LOADS, _LOADING, _DETAILS, _HOST_PID = 0, 1, 2, 3
+_LOADS, _LOADING, _DETAILS = 0, 1, 2
 DETAILS_PER_JOB = 32
 """So many texts are kept for one function: the first ones."""
 DETAIL_BYTES = 160
@@ -40,11 +38,6 @@ class Board:
 
     # Written by the child.
 
-    def introduce(self) -> None:
-        """Tell the process id that ``/proc`` knows this process by; a process-id namespace hides it from the zygote."""
-        with contextlib.suppress(OSError):  # no /proc
-            self._header[_HOST_PID] = int(os.readlink("/proc/self"))
-
     def loading(self, job: int | None) -> None:
         """Say that the child's function number ``job`` is being loaded; None when that is over."""
         self._header[_LOADS] = (self._header[_LOADS] + 1) & 0xFFFFFFFF
@@ -65,10 +58,6 @@ class Board:
         """(loads begun or ended, first call without a result at or after ``since``)."""
         first = self._map.find(b"\0", _HEADER + since, _HEADER + calls)
         return self._header[_LOADS], calls if first < 0 else first - _HEADER
-
-    def host_pid(self) -> int:
-        """What :meth:`introduce` told."""
-        return self._header[_HOST_PID]
 
     def loading_job(self) -> int | None:
         """Which function the child was loading."""

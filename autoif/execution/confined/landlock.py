@@ -26,6 +26,8 @@ _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/
 _DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_restrict = ctypes.CDLL(None, use_errno=True).syscall  # arguments known ahead: job children call it
+_restrict.argtypes, _restrict.restype = [ctypes.c_long] * 3, ctypes.c_long
 
 
 class _Ruleset(ctypes.Structure):
@@ -78,7 +80,8 @@ def ruleset(paths: Iterable[str]) -> int:
 
 def restrict(handle: int) -> None:
     """Confine this process and its descendants, on top of earlier rules. Needs no-new-privileges first."""
-    _call(_RESTRICT, ctypes.c_int(handle), ctypes.c_uint32(0))
+    if _restrict(_RESTRICT, handle, 0) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def _allow(handle: int, path: str) -> None:

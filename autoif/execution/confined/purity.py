@@ -94,13 +94,16 @@ def refusal(tree: ast.Module) -> str | None:
     bound: set[str] = set()
     loaded: set[str] = set()
     kinds: set[type] = set()
-    node: Any
-    for node in ast.walk(tree):
+    nodes: list[Any] = [tree]
+    for node in nodes:  # which grows as it goes; twice as fast as ast.walk
         kind = type(node)
-        kinds.add(kind)
         if kind is ast.Name:
             (loaded if type(node.ctx) is ast.Load else bound).add(node.id)
-        elif kind is ast.Attribute:
+            continue
+        if kind is ast.Constant or kind is str or node is None:  # the latter two in lists of names, of defaults
+            continue
+        kinds.add(kind)
+        if kind is ast.Attribute:
             if node.attr not in _ATTRIBUTES:
                 return f"attribute {node.attr}"
             if type(node.ctx) is not ast.Load:
@@ -119,6 +122,11 @@ def refusal(tree: ast.Module) -> str | None:
             if foreign := _foreign(node):
                 return f"import {foreign}"
             bound.update(alias.asname or alias.name for alias in node.names)
+        for value in vars(node).values():
+            if type(value) is list:
+                nodes += value
+            elif isinstance(value, ast.AST):
+                nodes.append(value)
     if ast.Try in kinds and not kinds.isdisjoint((ast.Yield, ast.YieldFrom)):
         return "generator beside try"
     unknown = next((name for name in loaded if name not in bound and name not in _BUILTINS), None)

@@ -38,6 +38,7 @@ _IOCTL = (0x5401, 0x5413, 0x5450, 0x5451, 0x541B)
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]  # known ahead: job children call it
 
 
 class Unsupported(Exception):
@@ -129,8 +130,8 @@ class Filter:
         _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, self._address)
 
 
-def _prctl(option: int, *arguments: int) -> None:
-    if _libc.prctl(option, *(ctypes.c_ulong(a) for a in (*arguments, 0, 0, 0, 0)[:4])) != 0:
+def _prctl(option: int, first: int, second: int = 0) -> None:
+    if _libc.prctl(option, first, second, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"prctl {option}: {os.strerror(number)}")
 

@@ -7,6 +7,7 @@ closes, and the zygote kills its child and ends.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import marshal
 import os
@@ -27,8 +28,8 @@ from .watch import Watch
 
 _IDLE_MILLISECONDS = 500
 _TICK = 0.01
-"""Seconds between two looks at a child; a time-out comes at most two of them late."""
-_SHORTEST = 0.002
+"""Seconds between two looks at a child; a time-out comes at most so late."""
+_SHORTEST = 0.001
 _PAGE = resource.getpagesize()
 Details = list[tuple[int, bytes]]
 Job = tuple[str, int, int, int, int, bool]
@@ -52,6 +53,9 @@ class Zygote:
         self._filter: seccomp.Filter | None = None
         self._rules: int | None = None
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self._children: int | None = None
+        with contextlib.suppress(OSError):  # not kept by this kernel
+            self._children = os.open("/proc/thread-self/children", os.O_RDONLY | os.O_CLOEXEC)
         self._parent = os.getppid()
         self._hangup, self._message = select.poll(), select.poll()
         self._hangup.register(channel.sock, select.POLLRDHUP)
@@ -106,7 +110,7 @@ class Zygote:
             return [self._each(job, blobs) for job in jobs]
         if kind == codes.SHARED:
             return self._shared(jobs, blobs)
-        return [self._own(job, blobs, kind == codes.SLOW) for job in jobs]
+        return [self._own(job, blobs) for job in jobs]
 
     def _shared(self, jobs: list[Job], blobs: list[bytes]) -> list[Answer]:
         """Run what passes the gate in one child, again and again without whatever stopped it; the rest alone."""
@@ -127,7 +131,7 @@ class Zygote:
                 part = written[at : at + size]
                 texts = [(where - at, text) for where, text in _within(details, at, at + size)]
                 if part[:1] == bytes([codes.DEFER]):
-                    answers[number] = self._own(jobs[number], blobs, to_the_end=False)
+                    answers[number] = self._own(jobs[number], blobs)
                 elif len(part) == size:
                     answers[number] = (True, part.translate(codes.VALID), texts, 0, True)
                 elif place == loading or (loading is None and at <= stopped < at + size):
@@ -136,7 +140,7 @@ class Zygote:
                     again.append(number)
                 at += size
             if len(again) == len(pending):  # it ended before its first function: an honest child does not
-                answers |= {number: self._own(jobs[number], blobs, to_the_end=False) for number in again}
+                answers |= {number: self._own(jobs[number], blobs) for number in again}
                 again = []
             pending = again
         return [answers[number] for number in range(len(jobs))]
@@ -150,7 +154,7 @@ class Zygote:
             skipped = bytes([codes.SKIPPED]) * (job[2] - 1)
             return True, bytes([codes.TIMEOUT]) + skipped, [], self._kills, False
         if loading:
-            return self._own(job, blobs, to_the_end=False)
+            return self._own(job, blobs)
         outcomes = part.translate(codes.VALID)
         if cause == codes.TIMEOUT:
             outcomes += bytes([codes.TIMEOUT])
@@ -158,35 +162,26 @@ class Zygote:
             return len(outcomes) + len(skipped) == job[2], outcomes + skipped, details, 1, False
         return False, outcomes, details, 0, False
 
-    def _own(self, job: Job, blobs: list[bytes], to_the_end: bool) -> Answer:
-        """Run one function in children of its own; a new one at the next input after each that had to be killed."""
-        source, blob, count, start, kills, _ = job
-        outcomes, details, position = bytearray(), [], start
-        while position < count:
-            first = position
-
-            def run(runner: Runner, first: int = first) -> None:
-                runner.own(source, marshal.loads(blobs[blob])[first:])
-
-            cause = self._child(run, count - first)
-            written = self._board.outcomes(count - first).translate(codes.VALID)
-            details += [(first + at, text) for at, text in self._board.details() if at < count - first]
-            outcomes += written
-            position += len(written)
-            if position == count and written[-1] != codes.MEMORY:
-                break
-            kills += 1
-            if not written or written[-1] != codes.MEMORY:
-                outcomes.append(cause)
-                position += 1
-                if self._board.loading_job() is not None:
-                    kills = self._kills  # it would do the same again
-            if kills >= self._kills:
-                outcomes += bytes([codes.SKIPPED]) * (count - position)
-                break
-            if not to_the_end and position < count:
-                return False, bytes(outcomes), details, kills, False
-        return True, bytes(outcomes), details, kills, False
+    def _own(self, job: Job, blobs: list[bytes]) -> Answer:
+        """Run one function in a child of its own, to the end or to where it had to be killed. After its last kill, what
+        is left is skipped; after an earlier one the supervisor sends it again, behind what else waits."""
+        source, blob, count, first, kills, _ = job
+        cause = self._child(lambda runner: runner.own(source, marshal.loads(blobs[blob])[first:]), count - first)
+        outcomes = bytearray(self._board.outcomes(count - first).translate(codes.VALID))
+        details = [(first + at, text) for at, text in self._board.details() if at < count - first]
+        left = count - first - len(outcomes)
+        if left == 0 and outcomes[-1] != codes.MEMORY:
+            return True, bytes(outcomes), details, kills, False
+        kills += 1
+        if not outcomes or outcomes[-1] != codes.MEMORY:
+            outcomes.append(cause)
+            left -= 1
+            if self._board.loading_job() is not None:
+                kills = self._kills  # it would do the same again
+        if kills >= self._kills:
+            outcomes += bytes([codes.SKIPPED]) * left
+            left = 0
+        return left == 0, bytes(outcomes), details, kills, False
 
     def _each(self, job: Job, blobs: list[bytes]) -> Answer:
         source, blob, *_ = job
@@ -211,7 +206,6 @@ class Zygote:
         if pid:
             return self._watch(pid, calls)
         try:
-            self._board.introduce()
             self._confine(limit)
             run(Runner(self._board, self._booleans))
         except BaseException:
@@ -225,16 +219,14 @@ class Zygote:
         if self._rules is not None:
             landlock.restrict(self._rules)
         os.closerange(3, 64)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         if self._filter:
             self._filter.install()
 
     def _watch(self, pid: int, calls: int) -> int:
-        """Look at the child now and then until it ends or one call of it takes too long. Its clocks are only read, and
-        time only counts, from a look on at which it has not got on since the one before."""
-        watch = Watch(pid, self._board.host_pid)
-        seen, counting, pause = (-1, 0), False, self._tick
+        """Look at the child now and then until it ends or one call of it takes too long."""
+        watch = Watch(pid, self._host_pid)
+        seen, pause = (-1, 0), self._tick
         try:
             while True:
                 signal.sigtimedwait((signal.SIGCHLD,), pause)
@@ -244,12 +236,9 @@ class Zygote:
                 pause, before = self._tick, seen
                 seen = self._board.progress(before[1], calls)
                 if seen != before:
-                    counting = False
+                    watch.mark()
                     continue
                 watch.look()
-                if not counting:
-                    watch.restart()
-                    counting = True
                 left = min(self._cpu - watch.cpu, self._wall - watch.asleep)
                 if left < 0:
                     self._kill(pid)
@@ -257,6 +246,13 @@ class Zygote:
                 pause = min(pause, left + _SHORTEST)
         finally:
             watch.close()
+
+    def _host_pid(self) -> int:
+        """The child's id outside of our process-id namespace, which ``/proc`` goes by; 0 when it cannot be told."""
+        if self._children is None:
+            return 0
+        found = os.pread(self._children, 64, 0).split()
+        return int(found[0]) if len(found) == 1 else 0
 
     def _look_up(self, pid: int | None = None) -> None:
         """End when the supervisor has gone. Its socket alone does not tell: a process it forked may hold a copy."""
