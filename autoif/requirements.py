@@ -31,7 +31,7 @@ class Requirement:
 
 def requirements(config: RunConfig) -> tuple[Requirement, ...]:
     """What ``config`` needs and this machine lacks, each with what to do. Never touches the network."""
-    return (*_keys(config), *_files(config), *_devices(config))
+    return (*_keys(config), *_judges(config), *_files(config), *_devices(config))
 
 
 def _keys(config: RunConfig) -> Iterator[Requirement]:
@@ -46,6 +46,16 @@ def _keys(config: RunConfig) -> Iterator[Requirement]:
             case OpenAISupervisor(base_url=None, api_key_env=key) if not os.environ.get(key):
                 text = f"the environment variable {key} holds no key: export it, or set {setting}.base_url"
                 yield Requirement(text, role)
+
+
+def _judges(config: RunConfig) -> Iterator[Requirement]:
+    from evaluation.stages import judgeless
+
+    for section in judgeless(config.evaluation):
+        yield Requirement(
+            f"{section} needs a judge: add supervisor@evaluation.judge=openai evaluation.judge.model=… (or any other "
+            f"engine), or leave it out with evaluation.{section}.limit=0"
+        )
 
 
 def _files(config: RunConfig) -> Iterator[Requirement]:

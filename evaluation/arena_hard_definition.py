@@ -153,6 +153,7 @@ def _definition(version: Version) -> Benchmark:
         rescore=partial(_existing, version),
         aggregate=partial(arena_hard.aggregate, version),
         more=partial(styles, version),
+        prompts=("arena_hard.txt",),
         judged=True,
         judge_needed=True,
     )

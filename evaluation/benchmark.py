@@ -21,6 +21,9 @@ def _no_scorer() -> NoReturn:
     raise EngineError("this engine generates texts and gives no log-likelihoods")
 
 
+PROMPTS = Path(__file__).with_name("prompts")
+
+
 @dataclass(kw_only=True, slots=True)
 class Setup:
     """What answers and scores one model on one benchmark.
@@ -145,7 +148,7 @@ class Benchmark:
     model's answers should hold. ``lacks``: which package or resource besides ``sources`` is missing here, in one line,
     or None; imports nothing. ``sampled``: whether its own settings draw answers at random. ``judged``: whether a judge
     has a part in it; ``judge_needed``: whether it is nothing without one. ``parts``: subjects, where a limit is of
-    each of them.
+    each of them. ``prompts``: files in ``evaluation/prompts/`` that are shown to the judge.
     """
 
     name: str
@@ -161,11 +164,16 @@ class Benchmark:
     judged: bool = False
     judge_needed: bool = False
     parts: int = 1
+    prompts: tuple[str, ...] = ()
 
     def missing(self, data_dir: str | None) -> str | None:
         """Why it can't be run here without the hub, or None."""
         reasons: Iterator[str | None] = (data.missing(source, data_dir) for source in self.sources)
         return next(filter(None, reasons), None) or self.lacks(data_dir)
+
+    def texts(self) -> dict[str, str]:
+        """The prompts by name, for a fingerprint."""
+        return {name: (PROMPTS / name).read_text(encoding="utf-8") for name in self.prompts}
 
     def content(self, data_dir: str | None) -> dict[str, str]:
         """What a fingerprint says of its files: their hashes where they are local, else their addresses."""

@@ -81,6 +81,7 @@ def stages(config: RunConfig) -> list[Stage]:
         record=EvaluationItem,
         function=score_existing,
         config=made,
+        texts=definition.texts() if made.judged else {},
         engines=engines,
         seed=config.seed,
         estimate=lambda *_: Estimate(records=definition.size),

@@ -80,5 +80,6 @@ DEFINITION = Benchmark(
     measure=_measure,
     rescore=_existing,
     aggregate=followbench.aggregate,
+    prompts=("followbench.txt",),
     judged=True,
 )

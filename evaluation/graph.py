@@ -114,6 +114,7 @@ def _benchmark(config: RunConfig, section: str, subject: str, model: tuple[Stage
         function=evaluation.answer_benchmark,
         config=made,
         inputs=model,
+        texts=definition.texts() if made.judged else {},
         engines=engines | ({} if model else {"model": base}),
         seed=seed or config.seed,
         estimate=lambda *_: Estimate(records=prompts, model_calls=prompts),

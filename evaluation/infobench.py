@@ -176,13 +176,11 @@ def _scored(item: Item, reply: str, verdicts: Sequence[bool | None], model: str,
 
 
 def _measure(setup: Setup) -> Iterator[EvaluationItem]:
-    items = load(setup.path(SOURCE))
+    judging, items = need_judge(setup.judging, BENCHMARK), load(setup.path(SOURCE))
     chosen = items[: setup.settings.limit]
     setup.facts["sample"] = len(chosen) < len(items)
     answered = list(generate(setup.generator, chosen, setup.sampling(), setup.seed))
-    yield from need_judge(setup.judging, BENCHMARK).run(
-        answered, lambda pairs, judge: score(pairs, judge, setup.model), setup.facts
-    )
+    yield from judging.run(answered, lambda pairs, judge: score(pairs, judge, setup.model), setup.facts)
 
 
 def _existing(given: Existing) -> Iterator[EvaluationItem]:
@@ -212,6 +210,7 @@ DEFINITION = Benchmark(
     sources=(SOURCE,),
     measure=_measure,
     rescore=_existing,
+    prompts=("infobench.txt",),
     judged=True,
     judge_needed=True,
 )

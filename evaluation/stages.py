@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from autoif.config import NOT_IDENTITY, EvaluationConfig, LocalSupervisor, SectionConfig
+from autoif.config import NOT_IDENTITY, ChoiceConfig, EvaluationConfig, LocalSupervisor, SectionConfig
 from autoif.execution import ExecutionConfig
 from autoif.generation.base import Generator
 from autoif.generation.factory import supervisor_identity
@@ -103,7 +103,9 @@ def _engine(config: EvaluationConfig) -> str:
 
 def seeds(config: EvaluationConfig, section: str, seed: int) -> list[int]:
     """The seeds with which a benchmark is measured: ``config.seeds`` of them from ``seed`` on, or 0 alone where answers
-    are greedy, since these are the same under every seed."""
+    are greedy or none are made, since nothing differs then."""
+    if isinstance(registry.PLACES[section].settings(config), ChoiceConfig):
+        return [0]
     drawn = registry.benchmark(section).sampled if config.temperature is None else config.temperature > 0
     return list(range(seed, seed + config.seeds)) if drawn else [0]
 
@@ -120,6 +122,13 @@ def available(config: EvaluationConfig) -> dict[str, str | None]:
         if config.only_with_data and reasons[section] is None and definition.judge_needed and config.judge is None:
             reasons[section] = "there is no judge (add supervisor@evaluation.judge=openai, or any other engine)"
     return reasons
+
+
+def judgeless(config: EvaluationConfig) -> list[str]:
+    """Sections that are on, need a judge and have none; with ``only_with_data`` they are left out instead."""
+    if config.judge is not None or config.only_with_data:
+        return []
+    return [section for section in registry.chosen(config) if registry.benchmark(section).judge_needed]
 
 
 def answer_heldout(context: Context, prompts: Iterable[Prompt], *model: Rows[Any]) -> Iterator[EvaluationItem]:
