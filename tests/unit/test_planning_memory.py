@@ -10,10 +10,11 @@ import pytest
 import torch
 from training_tiny import tiny_model
 
-from autoif.border import CONF, load
-from autoif.config import HardwareConfig, Precision, ShapeConfig, Strategy, Techniques
+from autoif.border import load
+from autoif.config import HardwareConfig, ModelConfig, Precision, ShapeConfig, Strategy, Techniques
 from autoif.planning import memory
 from autoif.planning.memory import activations, states_gb, training_memory
+from autoif.planning.options import shipped
 from autoif.planning.shape import from_config, parameters, shape_of
 from autoif.training import losses
 from autoif.training.attention import PACKED, register
@@ -21,7 +22,7 @@ from autoif.training.batches import sft_batch
 from autoif.training.chat import Encoded
 from autoif.training.model import Policy, load_policy
 
-MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+MODELS = [name for name, model in shipped("model", ModelConfig).items() if model.shape.layers]
 
 
 def transformers_config(shape: ShapeConfig, **more: Any) -> Any:
