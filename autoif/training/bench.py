@@ -33,7 +33,6 @@ import msgspec
 
 from autoif.config import HardwareConfig, Techniques, TrainingConfig
 from autoif.processes import die_with_parent
-from autoif.processes import die_with_parent
 from autoif.records import Message, PreferencePair, Record, SftExample, write_records
 from autoif.store import write_atomically
 from autoif.training.job import Job, Preference, read_job
