@@ -27,6 +27,8 @@ from autoif.report.table_data import Table
 SUMMARY = "report.json"
 TABLE = "table.json"
 _SKIP = {"wandb", ".hydra"}
+_BESIDE = {"inspect", "export", "tracking", "tensorboard"}
+"""Folders of many files that a run's other tasks leave beside its report; elsewhere the names may be runs'."""
 
 
 class StageSummary(msgspec.Struct, frozen=True):
@@ -146,7 +148,8 @@ def read_tables(runs: Path, groups: Iterable[str]) -> dict[str, Table]:
 def read_summaries(runs: Path) -> Iterator[RunSummary]:
     """All readable summaries below ``runs``; those of other versions or half-copied ones are passed over."""
     for folder, below, names in os.walk(runs):
-        below[:] = [name for name in below if name not in _SKIP]
+        skipped = _SKIP | _BESIDE if SUMMARY in names else _SKIP
+        below[:] = [name for name in below if name not in skipped]
         if SUMMARY in names:
             try:
                 yield msgspec.json.decode(Path(folder, SUMMARY).read_bytes(), type=RunSummary)
