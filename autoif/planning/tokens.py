@@ -98,11 +98,11 @@ def _record_tokens(stage: Stage, store: Store) -> float | None:
 
 
 def _verifier(verifier: Verifier) -> float:
-    return len(verifier.instruction.text) + fmean(len(function.code) for function in verifier.functions)
+    return len(verifier.instruction.text) + fmean([len(function.code) for function in verifier.functions] or [0])
 
 
 def _answers(answers: Answers) -> float:
-    return _prompt(answers.prompt) + fmean(len(response.text) for response in answers.responses)
+    return _prompt(answers.prompt) + fmean([len(response.text) for response in answers.responses] or [0])
 
 
 def _prompt(prompt: Prompt) -> float:
