@@ -18,7 +18,20 @@ from autoif.browser.bench import answers
 from autoif.browser.rows import dropped_rows, kept_rows
 from autoif.browser.site import document, write_instructions, write_stage
 from autoif.execution import ExecutionEngine
-from autoif.records import Reject, write_records
+from autoif.records import (
+    AnswerGroup,
+    Answers,
+    Function,
+    GroupAnswer,
+    Message,
+    Overlap,
+    Prompt,
+    Reject,
+    Reply,
+    Response,
+    encode,
+    write_records,
+)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")
 
@@ -139,6 +152,29 @@ def test_a_prompt_of_several_lines_is_followed_through_the_answers_of_all_models
     assert steps == ["answer_heldout_base", "answer_heldout_sft", "answer_heldout_online_dpo"]
 
 
+ASKED = (Message(role="user", content="Why?"),)
+SHOWN = {
+    "reward 0.75": AnswerGroup(id="1", prompt=ASKED, answers=(GroupAnswer(text="a", reward=0.75, advantage=0.5),)),
+    "raw reply 3": Reply(id="1", index=3, text="Sure!"),
+    '"share": 0.5': Overlap(benchmark="ifeval", item="1", row="2", share=0.5, prompt="p", text="t"),
+    "timed out": Answers(
+        id="1",
+        prompt=Prompt(
+            id="1", verifier_id="v", instruction="i", query="q", text="t", functions=(Function(id="f", code="c"),)
+        ),
+        responses=(Response(index=0, text="a", outcomes=("timeout",)),),
+    ),
+}
+
+
+@pytest.mark.parametrize("expected", SHOWN)
+def test_records_of_every_kind_have_a_look(browser: Browser, page: Path, expected: str) -> None:
+    browser.open(page, 1280, dark=False)
+    ready(browser)
+    row = encode(SHOWN[expected]).decode()
+    assert expected in browser.evaluate(f"h('div', {{}}, record({row}, app)).outerHTML.replaceAll('&quot;', '\"')")
+
+
 def test_a_page_that_is_missing_is_said_and_one_that_two_ask_for_comes_once(browser: Browser, tmp_path: Path) -> None:
     records = tmp_path / "records.jsonl"
     write_records(records, answers(250))
@@ -149,15 +185,18 @@ def test_a_page_that_is_missing_is_said_and_one_that_two_ask_for_comes_once(brow
     page.write_text(document("cut", [{"title": "score", "about": "", "folder": "data/score-1", **summary}], ""))
     browser.open(page, 1280, dark=False)
     ready(browser)
-    both = "Promise.all([1, 2].map(() => load('data/score-1/1.js', 'score-1/1'))).then(all => { window.both = all.length })"
-    browser.evaluate(both)
+    browser.evaluate(
+        "Promise.all([1, 2].map(() => load('data/score-1/1.js', 'score-1/1'))).then(all => { window.both = all.length })"
+    )
     deadline = time.monotonic() + 10
     while browser.evaluate("window.both") != 2:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     (folder / "2.js").unlink()
     go(browser, "#stage=score&text=nowhere-in-here")
-    assert "2.js is missing: write the pages again" in browser.evaluate("document.getElementById('working').textContent")
+    assert "2.js is missing: write the pages again" in browser.evaluate(
+        "document.getElementById('working').textContent"
+    )
 
 
 def test_a_hundred_thousand_records_open_and_filter_at_once(browser: Browser, tmp_path: Path) -> None:
