@@ -25,6 +25,11 @@ from autoif.errors import EngineError, MissingExtraError
 from autoif.generation.base import Generator
 from autoif.generation.factory import policy, supervisor
 
+LOGIT_BYTES_CPU, LOGIT_BYTES_GPU = 2 * 1024**3, 16 * 1024**3
+"""What the logits of a batch may take: lm-eval holds those of every token of every row, twice."""
+TOKENS = 1024
+"""Of a question with five solved examples, roughly; longer ones are few."""
+
 
 def answering(config: RunConfig, model: Path | None, identity: str) -> Generator:
     """A generator over the exported folder ``model``, or over the run's base model when None. The caller closes it.
@@ -76,12 +81,17 @@ def log_likelihoods(config: RunConfig, model: Path | None) -> Any:
 
     if config.hardware.threads:
         torch.set_num_threads(config.hardware.threads)
-    return HFLM(
+    gpu = config.hardware.accelerator is Accelerator.gpu
+    scorer = HFLM(
         pretrained=str(_folder(config, model)),
-        device="cuda" if config.hardware.accelerator is Accelerator.gpu else "cpu",
+        device="cuda" if gpu else "cpu",
         dtype="bfloat16" if config.hardware.precision is Precision.bf16 else "float32",
-        batch_size=batch,
+        batch_size=1,
     )
+    vocabulary = int(scorer.model.config.get_text_config().vocab_size)
+    room = (LOGIT_BYTES_GPU if gpu else LOGIT_BYTES_CPU) // (TOKENS * vocabulary * 4)
+    scorer.batch_size_per_gpu = max(1, min(batch, room))
+    return scorer
 
 
 def live(model: Any, tokenizer: Any, batch_size: int = 1) -> Any:
