@@ -19,6 +19,7 @@ from autoif import border
 from autoif.config import RunConfig, Task
 from autoif.errors import AutoifError
 from autoif.points import POINT, Point, alike, points
+from autoif.requirements import requirements
 
 
 def launch(cfg: DictConfig, todo: Sequence[Point]) -> list[tuple[Point, str]]:
@@ -76,7 +77,7 @@ def run(cfg: DictConfig, *, typed: bool = True) -> int:
     """
     found = points(cfg)
     same = alike(found)
-    todo = [point for point in found if point.config.name not in same]
+    todo = _at_hand([point for point in found if point.config.name not in same])
     print(f"{len(todo)} points, all checked")
     for name, twin in same.items():
         print(f"{name} is the same run as {twin}")
@@ -104,6 +105,18 @@ def _plan(cfg: DictConfig, todo: Sequence[Point]) -> int:
     found = plan_sweep([point.config for point in todo])
     print(f"\n{render_sweep(cfg.name, found)}")
     return 1 if any(point.error for point in found) else 0
+
+
+def _at_hand(todo: Sequence[Point]) -> Sequence[Point]:
+    """``todo`` without the points of a smaller scale that lack data here, which are named, unless all of them do."""
+    lacking = {}
+    for point in todo:
+        if point.config.experiment.scale and point.config.task.kind is Task.run:
+            lacking[point.config.name] = "; ".join(need.text for need in requirements(point.config))
+    for name, reason in lacking.items():
+        if reason:
+            print(f"{name} is left out: {reason}")
+    return [point for point in todo if not lacking.get(point.config.name)] or todo
 
 
 def _write_table(cfg: DictConfig) -> Path:
