@@ -186,10 +186,10 @@ def test_a_page_that_is_missing_is_said_and_one_that_two_ask_for_comes_once(brow
     browser.open(page, 1280, dark=False)
     ready(browser)
     browser.evaluate(
-        "Promise.all([1, 2].map(() => load('data/score-1/1.js', 'score-1/1'))).then(all => { window.both = all.length })"
+        "Promise.all([1, 2].map(() => load('data/score-1/1.js', 'score-1/1'))).then(all => { both = all.length })"
     )
     deadline = time.monotonic() + 10
-    while browser.evaluate("window.both") != 2:
+    while browser.evaluate("globalThis.both") != 2:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     (folder / "2.js").unlink()
