@@ -14,7 +14,8 @@ from autoif.report.text import count, duration, number, signed
 
 BENCHMARKS = {"heldout": "held-out", "ifeval": "IFEval", "followbench": "FollowBench", "infobench": "InfoBench"} | {
     "mt_bench": "MT-Bench",
-    "arena_hard": "Arena-Hard",
+    "arena_hard_v0.1": "Arena-Hard v0.1",
+    "arena_hard_v2.0": "Arena-Hard v2.0",
     "gsm8k": "GSM8K",
     "humaneval": "HumanEval",
     "mmlu": "MMLU",
@@ -28,6 +29,13 @@ METRICS = {
     "prompt_level_loose_acc": "prompt, loose",
     "inst_level_strict_acc": "instruction, strict",
     "inst_level_loose_acc": "instruction, loose",
+    "flexible_extract": "last number right",
+    "strict_match": "number after the phrase right",
+    "acc": "accuracy",
+    "hsr": "HSR",
+    "ssr": "SSR",
+    "csl": "CSL",
+    "drfr": "DRFR",
 }
 
 
