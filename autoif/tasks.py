@@ -129,7 +129,8 @@ def _contamination(config: RunConfig, stages: Sequence[Stage], store: Store) -> 
     from evaluation import contamination_task
 
     with Engines(config) as engines:
-        print(contamination_task.render(contamination_task.check(config, stages, store, engines)))
+        found = contamination_task.check(config, stages, store, engines)
+    print(contamination_task.as_json(found) if config.task.json else contamination_task.render(found))
 
 
 def _needed(config: RunConfig, stages: Sequence[Stage], store: Store) -> list[Requirement]:

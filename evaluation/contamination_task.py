@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from autoif.config import ContaminationConfig, RunConfig
 from autoif.errors import ConfigError, DataError
@@ -59,7 +62,8 @@ def _file(path: Path, config: RunConfig, settings: ContaminationConfig, engines:
             "rejected, or instruction, input and output"
         )
     if unread:
-        print(f"{path}: {len(unread):,} rows without text, or malformed, were passed over (the first: {unread[0] + 1})")
+        note = f"{path}: {len(unread):,} rows without text, or malformed, were passed over (the first: {unread[0] + 1})"
+        print(note, file=sys.stderr)
     return found
 
 
@@ -71,6 +75,11 @@ def _samples(path: Path, unread: list[int]) -> Iterator[Sample]:
             unread.append(number)
         else:
             yield replace(sample, id=str(number + 1))
+
+
+def as_json(rows: Sequence[Contamination]) -> str:
+    """The rows as a JSON list, cases included."""
+    return msgspec.json.format(msgspec.json.encode(rows), indent=1).decode()
 
 
 def render(rows: Sequence[Contamination]) -> str:

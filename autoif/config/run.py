@@ -56,8 +56,9 @@ class TaskConfig:
 
     ``format`` and ``folder`` (null: ``<paths.runs>/<name>/export/<format>``) are for export. ``source``: a file of
     training rows to look at instead of the run's sets, for contamination; for import a file of the authors' scripts,
-    of the kind ``source_kind`` (records go to ``folder``, null: ``<paths.runs>/<name>/import``). ``json``: doctor
-    answers for programs.
+    of the kind ``source_kind`` (records go to ``folder``, null: ``<paths.runs>/<name>/import``). ``folder`` is
+    for inspect's pages too (null: ``<paths.runs>/<name>/inspect``). ``json``: doctor and contamination answer for
+    programs.
     """
 
     kind: Task = Task.run

@@ -382,7 +382,8 @@ def test_the_task_checks_a_file_and_says_what_it_could_not_read(
     path.write_text(json.dumps({"prompt": "else", "completion": LONG}) + "\n{oops\n" + json.dumps({"id": 1}) + "\n")
     config.task.source = str(path)
     rows = contamination_task.check(config, [], Store(tmp_path / "store"), NO_ENGINES)
-    assert "2 rows without text, or malformed, were passed over (the first: 2)" in capsys.readouterr().out
+    assert "2 rows without text, or malformed, were passed over (the first: 2)" in capsys.readouterr().err
+    assert json.loads(contamination_task.as_json(rows))[0]["examples"][0]["item"] == "long"
     printed = contamination_task.render(rows)
     assert "rows.jsonl  ifeval         1     2  1 (50.0%)     1 (50.0%)     1  not asked" in printed
     assert "ifeval long in row 1 of rows.jsonl (100%)" in printed
