@@ -16,25 +16,37 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from autoif import border
-from autoif.config import RunConfig, Task
+from autoif.config import Launch, RunConfig, Task
 from autoif.errors import AutoifError
 from autoif.points import POINT, Point, alike, points
 from autoif.requirements import requirements
+
+_COMPUTE = (Task.run, Task.evaluate, Task.contamination)
+"""Tasks that are worth a process, or a job on a cluster; the others look at what is there."""
 
 
 def launch(cfg: DictConfig, todo: Sequence[Point]) -> list[tuple[Point, str]]:
     """Run ``todo`` through the launcher that ``cfg`` names; returns the points that failed, each with its reason."""
     if str(cfg.hydra.launcher.get("_target_", "")).endswith(".SlurmLauncher"):
-        from autoif.slurm_array import run_array
-
-        typed = {name: cfg.hydra.launcher[name] for name in _typed_of_launcher(cfg)}
-        outcomes = run_array(todo, Path(todo[0].config.paths.runs, cfg.name, "slurm").absolute(), typed)
+        outcomes = _queue(cfg, todo)
     else:
         context = HydraContext(config_loader=border.composer().config_loader, callbacks=Callbacks(cfg))
         launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=run_point, config=cfg)
         returns = launcher.launch([point.overrides for point in todo], initial_job_idx=0)
         outcomes = [job.return_value for job in returns]
     return [(point, reason) for point, reason in zip(todo, outcomes, strict=True) if reason is not None]
+
+
+def _queue(cfg: DictConfig, todo: Sequence[Point]) -> list[str | None]:
+    """Points as jobs on a cluster, unless they only look at what is there."""
+    if todo[0].config.task.kind not in _COMPUTE:
+        from autoif.point import run as look
+
+        return [look(point.config) for point in todo]
+    from autoif.slurm_array import run_array
+
+    typed = {name: cfg.hydra.launcher[name] for name in _typed_of_launcher(cfg)}
+    return run_array(todo, Path(todo[0].config.paths.runs, cfg.name, "slurm").absolute(), typed)
 
 
 def run_point(cfg: DictConfig) -> str | None:
@@ -46,7 +58,7 @@ def run_point(cfg: DictConfig) -> str | None:
         config = border.convert(cfg)
     except AutoifError as error:
         return str(error)
-    return point.run_in_child(config) if config.task.kind is Task.run else point.run(config)
+    return point.run_in_child(config) if config.task.kind in _COMPUTE else point.run(config)
 
 
 def _typed_of_launcher(cfg: DictConfig) -> list[str]:
@@ -82,7 +94,7 @@ def run(cfg: DictConfig, *, typed: bool = True) -> int:
     for name, twin in same.items():
         print(f"{name} is the same run as {twin}")
     planned = todo[0].config.task.kind is Task.plan
-    if planned and not typed:
+    if planned and not typed and todo[0].config.launch is Launch.none:
         return _plan(cfg, todo)
     left = [point for point in todo if not _finished(point.config)]
     if len(left) < len(todo):

@@ -86,3 +86,20 @@ def test_table_one_plans_within_five_seconds_without_torch(tmp_path: Path) -> No
     assert ran.seconds < 5.0
     assert not imported(ran.err) & (HEAVY - {"numpy"})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_plan_of_points_for_slurm_queues_nothing(tmp_path: Path) -> None:
+    typed = ["-m", "task=plan", "hardware=slurm_cpu", "supervisor=gpt_4", "algorithm=sft_demo,offline_dpo_demo"]
+    ran = command(tmp_path, *typed)
+    assert ran.code == 0, ran.err
+    assert ran.out.count("Plan of demo/algorithm=") == 2
+    assert "all, each stage once" in ran.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_slurm_a_sweep_for_it_says_so_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ran = command(tmp_path, "-m", "hardware=slurm_cpu", "supervisor=gpt_4", "seed=1,2")
+    assert ran.code == 1
+    assert ran.err.startswith("autoif: Slurm did not take the sweep: ")
+    assert ran.err.count("\n") == 1
