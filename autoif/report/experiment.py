@@ -78,13 +78,15 @@ def _figures(joined: Table, runs: Sequence[RunSummary]) -> list[tuple[str, str]]
     done = sum(row.state == "done" for row in planned)
     work = {stage.fingerprint: stage.seconds for run in runs for stage in run.stages if stage.seconds is not None}
     every = sum(stage.seconds is not None for run in runs for stage in run.stages)
-    return [
+    shown = [
         (f"{done} / {len(planned)}", "rows measured"),
-        (", ".join(joined.models), "trained"),
+        (joined.models[0], "trained") if len(joined.models) == 1 else (count(len(joined.models)), "models"),
         (", ".join(map(str, joined.seeds)), "seed" if len(joined.seeds) == 1 else "seeds"),
-        (f"{count(len(work))} of {count(every)}", "distinct stages: the others are shared"),
-        (duration(sum(work.values())), "wall time of them"),
     ]
+    if work:
+        shown.append((f"{count(len(work))} of {count(every)}", "distinct stages: the others are shared"))
+        shown.append((duration(sum(work.values())), "wall time of them"))
+    return shown
 
 
 def _files() -> str:
