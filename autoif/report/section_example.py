@@ -34,7 +34,8 @@ def example(report: Report) -> str:
 
 def _rows(report: Report, name: str) -> list[Answers]:
     stage = report.stage(name)
-    return [row for row in stage.samples.kept if isinstance(row, Answers)] if stage else []
+    rows = stage.samples.kept if stage else []
+    return [row for row in rows if isinstance(row, Answers) and row.prompt.functions]  # a file's may have none
 
 
 def _tells(row: Answers) -> tuple[bool, bool, bool]:

@@ -23,7 +23,7 @@ Group = list[str]
 
 def mutation_check(context: Context, verifiers: Sequence[Verifier]) -> Iterator[Verifier | Reject]:
     """Drop functions that accept no positive case, and those that refuse no mutation of one that they accept; then
-    instructions that have no function left."""
+    instructions that have no function left. Where there is no case at all (a file without them), nothing is judged."""
     config: MutationCheckConfig = context.config
     grouped = [groups(verifier, config.cases) for verifier in verifiers]
     inputs = [[text for group in those for text in group] for those in grouped]
@@ -32,7 +32,7 @@ def mutation_check(context: Context, verifiers: Sequence[Verifier]) -> Iterator[
     for verifier, those, matrix in zip(verifiers, grouped, found, strict=True):
         kept = []
         for function, result in zip(verifier.functions, matrix, strict=True):
-            if reason := verdict(those, result):
+            if verifier.cases and (reason := verdict(those, result)):
                 yield Reject(replace(verifier, functions=(function,), cases=()), reason)
             else:
                 kept.append(function)
