@@ -117,9 +117,11 @@ def run(repeats: int, scale: float, words: tuple[int, int] = material.CASE_WORDS
     for size in _SIZES:
         inputs = material.answers(size, words)
         ways = {way.name: way for way in _ways(scale, isolation.level, workers)}
-        for _ in range(repeats):
+        for number in range(1, repeats + 1):
             for way in ways.values():
                 _round(way, functions, inputs)
+                told = f"{size} inputs, round {number}, {way.name}: {way.per_cpu_second[-1]:,.0f} calls per CPU-second"
+                print(told, file=sys.stderr, flush=True)
         rates[str(size)] = {name: way.rates() for name, way in ways.items()}
         best = statistics.median(ways[f"ours, L{isolation.level}"].per_cpu_second)
         ratios[str(size)] = {
