@@ -68,7 +68,7 @@ def _existing(version: Version, given: Existing) -> Iterator[EvaluationItem]:
             answered, lambda pairs, judge: arena_hard.score(version, pairs, baseline, judge, given.label), given.facts
         )
         return
-    rows = list(read_folder(given.need("judgments")))
+    rows = of_one_judge(list(read_folder(given.need("judgments"))), given.judge, str(given.judgments))
     models = sorted({row["model"] for row in rows}) if given.model is None else [given.model]
 
     def of(model: str) -> list[EvaluationItem]:
@@ -88,6 +88,14 @@ def read_folder(path: Path) -> Iterator[dict[str, Any]]:
         raise DataError(f"{path} holds no judgments (expected <model>.jsonl)")
     for file in files:
         yield from arena_hard.read_judgments(file)
+
+
+def of_one_judge(rows: Sequence[dict[str, Any]], judge: str, source: str) -> list[dict[str, Any]]:
+    """The rows of ``judge`` where there are several judges'. Raises :class:`DataError` naming them otherwise."""
+    judges = sorted({row["judge"] for row in rows})
+    if len(judges) > 1 and judge not in judges:
+        raise DataError(f"{source} holds judgments of {', '.join(judges)}: choose with evaluation.judged_by")
+    return [row for row in rows if len(judges) == 1 or row["judge"] == judge]
 
 
 def answer_file(path: Path, model: str) -> Path:

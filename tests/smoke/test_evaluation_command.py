@@ -117,6 +117,20 @@ def test_folders_of_arena_hard_give_every_model_its_win_rate_with_and_without_st
     assert results["good", "win_rate/style_controlled"] > 0.5 > results["bad", "win_rate/style_controlled"]
 
 
+def test_of_several_judges_one_has_to_be_chosen(user: Any, tmp_path: Path) -> None:
+    arena(tmp_path)
+    games = [{"score": "A>B"}, {"score": "B>A"}]
+    rows = [{"uid": uid, "model": "good", "judge": "stern", "games": games} for uid in "uv"]
+    jsonl(tmp_path / "model_judgment/stern/good.jsonl", rows)
+    command = ["task=evaluate", "evaluation=arena_hard_v0.1", f"evaluation.judgments={tmp_path}/model_judgment"]
+    code, _, err = user(*command)
+    assert code == 1
+    assert "holds judgments of gpt-4-1106-preview, stern: choose with evaluation.judged_by" in err
+    code, out, _ = user(*command, "evaluation.judged_by=stern")
+    assert code == 0
+    assert re.search(r"good, judged by stern.*\n  win_rate +0\.0000", out)
+
+
 def test_answers_without_judgments_go_to_the_judge_who_stands_beside_the_numbers(user: Any, tmp_path: Path) -> None:
     rows = [
         {"id": f"i{n}", "input": "", "instruction": f"Do {n}", "subset": "Easy_set", "decomposed_questions": ["a", "b"]}
