@@ -1,6 +1,7 @@
 """``task=import`` reads every file of the authors' scripts; runs start from each at the stage it belongs to."""
 
 import json
+import re
 
 import pytest
 from scripted import verifier_json
@@ -137,3 +138,18 @@ def test_what_a_file_lacks_is_said_with_what_to_do(tmp_path, kind, settings, mes
     start = [f"pipeline.start.kind={kind.value}", f"pipeline.start.path='{written(tmp_path, kind)}'"]
     with pytest.raises(ConfigError, match=message):
         build(load([*start, *settings]))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FIRST if kind is not Start.eval_func_rft])
+def test_data_are_made_of_each_file_and_reported_without_a_call(
+    tmp_path, monkeypatch, capsys, recording_of_nobody, kind
+):
+    path = written(tmp_path, Kind(kind.value))
+    monkeypatch.chdir(tmp_path)
+    settings = [f"pipeline.start.kind={kind.value}", f"pipeline.start.path='{path}'", "pipeline=demo_best"]
+    settings += [f"supervisor.path={recording_of_nobody}", "supervisor.pass_over=true", "pipeline.score.enabled=false"]
+    assert run.main([*settings, "algorithm=none", "evaluation=none"]) == 0
+    said = capsys.readouterr().out
+    assert "report: runs/demo/report.html" in said
+    if kind not in (Start.cross_validation, Start.back_trans):  # whose answers a supervisor has yet to give
+        assert re.search(r"(sft_dataset|import_examples|chosen_answers) +1 kept", said)

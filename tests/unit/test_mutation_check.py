@@ -95,3 +95,8 @@ def test_a_spread_is_distinct_and_bounded(texts, wanted):
     assert len(found) == len(set(found)) <= wanted
     assert set(found) <= set(texts)
     assert bool(found) is bool(texts)
+
+
+def test_without_any_case_nothing_is_judged(engine):
+    kept, dropped = run(engine, function("return True"), cases=[])
+    assert (len(kept[0].functions), dropped) == (1, [])
