@@ -168,3 +168,9 @@ def test_the_factory_replays_and_records(tmp_path: Path) -> None:
     header = json.loads(lzma.decompress(path.read_bytes()).split(b"\n", 1)[0])
     assert (header["model"], header["engine"]) == ("m", "openai:m")
     assert read_header(path).date
+
+
+def test_what_was_not_recorded_can_be_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "recording.jsonl"
+    path.write_text('{"autoif_recording":1,"model":"nobody"}\n')
+    assert list(RecordedGenerator(path, pass_over=True).generate([ask("a")])) == [Failure(reason="not_recorded")]
