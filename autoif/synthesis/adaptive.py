@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from autoif.config import (
     AlgorithmConfig,
+    Bound,
     OfflineDpoAlgorithm,
     OnlineAlgorithm,
     PipelineConfig,
-    PreferenceConfig,
     QualityConfig,
     RespondConfig,
     VerifyResponsesConfig,
@@ -30,8 +30,7 @@ from autoif.generation.base import Answer, user
 from autoif.records import Answers, Function, Prompt, Record, Reject, Response
 from autoif.stage import CHUNK, Context, Estimate, Rows
 from autoif.synthesis import respond as fixed_sampling
-from autoif.synthesis.datasets import good_enough
-from autoif.synthesis.evidence import matrices
+from autoif.synthesis.evidence import matrices, passes
 from autoif.synthesis.quality import flaw
 from autoif.synthesis.respond import SampleConfig, decoding, question, reading, window
 from autoif.synthesis.verify_responses import judge, observed
@@ -42,18 +41,19 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, slots=True)
 class Wanted:
-    """How many distinct answers of one prompt the datasets can use, and by which settings they choose.
+    """How many distinct answers of one prompt the datasets can use.
 
-    ``examples`` that pass ``verify`` for SFT; ``chosen`` that pass ``preference`` as well, and ``rejected`` with
-    accuracy 0, for pairs. ``quality``: what has such a flaw is not chosen.
+    ``examples`` that pass ``verify`` for SFT; for pairs ``chosen`` whose accuracy passes ``chosen_threshold`` as well
+    (see ``chosen_bound``) and that have no flaw by ``quality``, and ``rejected`` with accuracy 0.
     """
 
     examples: int
-    chosen: int
-    rejected: int
     verify: VerifyResponsesConfig
-    preference: PreferenceConfig
-    quality: QualityConfig | None = None
+    chosen: int = 0
+    rejected: int = 0
+    chosen_threshold: float = 0.0
+    chosen_bound: Bound = Bound.above
+    quality: QualityConfig = field(default_factory=QualityConfig)
 
     def lacking(self, prompt: Prompt, responses: Iterable[Response]) -> int:
         """The fewest further samples after which nothing may be lacking; 0 when nothing is."""
@@ -64,7 +64,8 @@ class Wanted:
                 bad.add(judged.text)
             elif judged.dropped is None:
                 good.add(judged.text)
-                if good_enough(judged, self.preference) and not (self.quality and flaw(judged.text, self.quality)):
+                eligible = passes(judged.accuracy, self.chosen_threshold, self.chosen_bound)
+                if eligible and not flaw(judged.text, self.quality):
                     best.add(judged.text)
         return max(0, self.examples - len(good), self.chosen - len(best)) + max(0, self.rejected - len(bad))
 
@@ -82,26 +83,28 @@ def wanted_of_supervisor(pipeline: PipelineConfig, algorithm: AlgorithmConfig) -
 
     Only offline DPO makes pairs of them. Where scores follow, more positives are wanted by ``pipeline.score.margin``.
     """
-    pairs = isinstance(algorithm, OfflineDpoAlgorithm)
     margin = pipeline.score.margin if pipeline.score.enabled else 1.0
     assert pipeline.sft_dataset.per_prompt is not None, "checked with the configuration"
-    return Wanted(
-        examples=math.ceil(margin * pipeline.sft_dataset.per_prompt),
-        chosen=math.ceil(margin * pipeline.preference.max_chosen) if pairs else 0,
-        rejected=pipeline.preference.max_rejected if pairs else 0,
-        verify=pipeline.verify_responses,
-        preference=pipeline.preference,
-    )
+    examples = math.ceil(margin * pipeline.sft_dataset.per_prompt)
+    if not isinstance(algorithm, OfflineDpoAlgorithm):
+        return Wanted(examples=examples, verify=pipeline.verify_responses)
+    return _with_pairs(pipeline, examples, math.ceil(margin * pipeline.preference.max_chosen), QualityConfig())
 
 
 def wanted_of_policy(pipeline: PipelineConfig, quality: QualityConfig) -> Wanted:
     """What the pairs of an online iteration use of the model's own answers to one prompt."""
+    return _with_pairs(pipeline, 0, pipeline.preference.max_chosen, quality)
+
+
+def _with_pairs(pipeline: PipelineConfig, examples: int, chosen: int, quality: QualityConfig) -> Wanted:
+    preference = pipeline.preference
     return Wanted(
-        examples=0,
-        chosen=pipeline.preference.max_chosen,
-        rejected=pipeline.preference.max_rejected,
+        examples=examples,
         verify=pipeline.verify_responses,
-        preference=pipeline.preference,
+        chosen=chosen,
+        rejected=preference.max_rejected,
+        chosen_threshold=preference.chosen_threshold,
+        chosen_bound=preference.chosen_bound,
         quality=quality,
     )
 

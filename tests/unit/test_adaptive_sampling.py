@@ -59,13 +59,13 @@ def pipeline(per_prompt: int | None = 1, **fields: Any) -> PipelineConfig:
     )
 
 
-def wanting(examples: int, chosen: int, rejected: int, **preference: Any) -> Wanted:
+def wanting(examples: int, chosen: int, rejected: int, **pairs: Any) -> Wanted:
     return Wanted(
         examples=examples,
+        verify=VerifyResponsesConfig(),
         chosen=chosen,
         rejected=rejected,
-        verify=VerifyResponsesConfig(),
-        preference=PreferenceConfig(**preference),
+        **{"chosen_threshold": 0.5, **pairs},
     )
 
 
@@ -140,7 +140,7 @@ def test_what_is_wanted_follows_from_the_datasets_and_the_scores_to_come() -> No
     config = pipeline(2, max_chosen=2, max_rejected=3, chosen_threshold=0.8)
     offline = adaptive.wanted_of_supervisor(config, OfflineDpoAlgorithm())
     assert (offline.examples, offline.chosen, offline.rejected) == (2, 2, 3)
-    assert offline.preference.chosen_threshold == 0.8
+    assert offline.chosen_threshold == 0.8
     online = adaptive.wanted_of_supervisor(config, OnlineDpoAlgorithm())
     assert (online.examples, online.chosen, online.rejected) == (2, 0, 0)
     assert adaptive.wanted_of_policy(config, QualityConfig()).rejected == 3
@@ -161,6 +161,20 @@ def test_one_text_twice_is_one_answer_and_nothing_without_evidence_is_a_negative
     assert (
         wanted.lacking(prompt(0), [answer("a", 1.0), answer("b", 0.7), answer("c", 0.0, "cut_off"), answer("d", 0.0)])
         == 0
+    )
+
+
+def test_what_has_a_flaw_is_no_answer_to_choose() -> None:
+    loop = "again and again " * 20
+    wanted = wanting(0, 1, 0, quality=QualityConfig(max_repetition=0.3))
+    assert wanted.lacking(prompt(0), [Response(index=0, text=loop, accuracy=1.0)]) == 1
+    assert wanted.lacking(prompt(0), [Response(index=0, text="once", accuracy=1.0)]) == 0
+
+
+def test_settings_that_do_not_change_what_is_wanted_keep_the_answers() -> None:
+    half = pipeline(1, fraction=0.5)
+    assert adaptive.wanted_of_supervisor(half, OfflineDpoAlgorithm()) == adaptive.wanted_of_supervisor(
+        pipeline(1), OfflineDpoAlgorithm()
     )
 
 
