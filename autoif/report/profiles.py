@@ -49,8 +49,10 @@ def _kept(stage: StageSummary | None) -> str:
         return "–"
     if not stage.entered:
         return f"<b>{count(stage.kept)}</b>"
-    share = f" <small>{percent(stage.kept / stage.entered, 0)}</small>" if stage.kept <= stage.entered else ""
-    return f"<b>{count(stage.kept)}</b> of {count(stage.entered)}{share}"
+    if stage.kept > stage.entered:
+        return f"<b>{count(stage.kept)}</b> from {count(stage.entered)}"
+    share = percent(stage.kept / stage.entered, 0)
+    return f"<b>{count(stage.kept)}</b> of {count(stage.entered)} <small>{share}</small>"
 
 
 def _merged(orders: Sequence[Sequence[str]]) -> list[str]:
