@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from autoif.errors import DataError
-from autoif.execution import ExecutionConfig, ExecutionEngine, Job, Outcome
+from autoif.execution import ExecutionConfig, ExecutionEngine, Outcome
 from autoif.generation.base import Generator, Request, Sampling, user
 from autoif.records import EvaluationItem
 from evaluation.answering import answer, text
@@ -136,17 +136,17 @@ def score(
     """One item a problem with ``pass@k`` for each k of ``ks`` that its number of samples allows."""
     waiting: list[tuple[Problem, Sequence[str]]] = []
 
-    def jobs() -> Iterator[Job]:
+    def programs() -> Iterator[str]:
         for problem, completions in completed:
             if not completions:
                 raise DataError(f"{problem.id} has no sample")
             waiting.append((problem, completions))
             for code in completions:
-                yield Job(program(problem, code), [""])
+                yield program(problem, code)
 
     outcomes: list[Outcome] = []
     details: list[str] = []
-    for result in engine.run(jobs()):
+    for result in engine.run_programs(programs()):
         outcomes.append(result.outcomes[0])
         details.append(result.details.get(0, ""))
         if len(outcomes) == len(waiting[0][1]):
@@ -155,9 +155,9 @@ def score(
 
 
 def program(problem: Problem, code: str) -> str:
-    """The source that the engine runs: prompt, completion, tests, and an ``evaluate`` that calls them."""
-    check = f"def evaluate(response):\n    check({problem.entry_point})\n    return True\n"
-    return f"{problem.prompt}{code}\n{problem.test}\n{check}"
+    """The source that the engine runs: prompt, completion, tests, and their call. What a completion does only as a
+    program of its own (``if __name__ == "__main__":``) is left out, as in the benchmark's own evaluation."""
+    return f'__name__ = "humaneval"\n{problem.prompt}{code}\n{problem.test}\ncheck({problem.entry_point})\n'
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
