@@ -7,6 +7,9 @@
       sft_dataset ─ train_sft ─┬─ preference_dataset ─ train_dpo                          ─┐
                                └─ [ sample ─ verify_samples ─ online_pairs ─ train_dpo ] × N ─┴─ evaluation ─ results
 
+GRPO has ``answer_groups ─ train_grpo`` in the place of ``online_pairs ─ train_dpo``; with ``data=sharegpt``,
+``conversations`` stands in that of ``sft_dataset``.
+
 Each room says its own part: ``autoif/synthesis/graph.py``, ``autoif/training/graph.py``, ``evaluation/graph.py``.
 """
 
