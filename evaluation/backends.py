@@ -63,7 +63,7 @@ def log_likelihoods(config: RunConfig, model: Path | None) -> Any:
     try:
         match engine:
             case OpenAISupervisor():
-                return _endpoint(engine)
+                return _endpoint(engine, _folder(config, None))
             case VllmSupervisor() | VllmServerSupervisor():
                 from lm_eval.models.vllm_causallms import VLLM
 
@@ -101,8 +101,8 @@ def live(model: Any, tokenizer: Any, batch_size: int = 1) -> Any:
     return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
 
 
-def _endpoint(engine: OpenAISupervisor) -> Any:
-    """A completions endpoint: chat ones give no log-likelihoods."""
+def _endpoint(engine: OpenAISupervisor, tokenizer: Path) -> Any:
+    """A completions endpoint (chat ones give no log-likelihoods) that serves the model whose ``tokenizer`` is given."""
     from lm_eval.models.openai_completions import LocalCompletionsAPI
 
     base = engine.base_url or "https://api.openai.com/v1"
@@ -110,6 +110,8 @@ def _endpoint(engine: OpenAISupervisor) -> Any:
     return LocalCompletionsAPI(
         base_url=f"{base.rstrip('/')}/completions",
         model=engine.model,
+        tokenizer=str(tokenizer),
+        tokenizer_backend="huggingface",
         num_concurrent=engine.concurrency,
         max_retries=engine.retries,
     )
