@@ -67,7 +67,7 @@ RANGES: dict[str, Range] = {
     "case_threshold": _SHARE,
     "function_threshold": _SHARE,
     "chosen_threshold": _SHARE,
-    "score.threshold": Range(0, 10),
+    "score.threshold": Range(1, 10),
     "lowest": Range(0, 1),
     "agreement": _SHARE,
     "min_responses": _COUNT,
