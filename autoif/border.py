@@ -198,7 +198,8 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
         group, _, option = str(cause.missing_cfg_file).rpartition("/")
         options = options_of(CONF / group)
         hint = did_you_mean(option, options)
-        return ConfigError(f"no option {option!r} in group {group!r}{hint} (options: {', '.join(options)})")
+        listed = "" if hint and len(options) > 10 else f" (options: {', '.join(options)})"
+        return ConfigError(f"no option {option!r} in group {group!r}{hint}{listed}")
     if key and re.match(r"Key '.*' (not in|is not in)", lines[0]):
         typed = (text.partition("=")[0].lstrip("+~") for text in overrides)
         whole = next((path for path in typed if path.startswith(f"{key}.")), key)
