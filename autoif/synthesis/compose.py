@@ -11,7 +11,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from autoif.config import ComposeConfig, ComposeJudge
 from autoif.execution import JobResult, Outcome
@@ -47,7 +47,7 @@ class _Proposal:
     members: list[Verifier]
     example: str | None = None
     impossible: bool = False
-    cases: tuple[Case, ...] = field(default=())
+    cases: tuple[Case, ...] = ()
 
 
 def compose(context: Context, verifiers: Iterable[Verifier]) -> Iterator[Verifier | Reject]:

@@ -67,6 +67,7 @@ MUTATIONS: Mapping[str, Callable[[str], str]] = {
     "with_closing": lambda text: f"{text}\n\nI hope this helps, let me know if you have 1 or 2 more questions!",
     "with_everything": lambda text: f"{text} {_EVERYTHING}",
 }
+"""What is done to an answer, by name."""
 
 
 def spread(texts: Sequence[str], wanted: int) -> Iterator[str]:
