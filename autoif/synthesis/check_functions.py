@@ -8,8 +8,9 @@ is left.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations, groupby, islice
+from itertools import combinations, islice
 from statistics import fmean
 
 from msgspec.structs import replace
@@ -24,7 +25,8 @@ from autoif.synthesis.verify_responses import executed
 Verdicts = dict[str, list[bool | None]]
 """For each function (by id) what it said of each response: None where it gave no evidence."""
 
-_NAMES = {outcome.value: outcome is Outcome.TRUE for outcome in EVIDENCE}
+_SAID = {outcome.value: int(outcome is Outcome.TRUE) for outcome in EVIDENCE}
+_NOTHING = 2
 
 
 def observe_responses(context: Context, answers: Sequence[Answers]) -> Iterator[Answers]:
@@ -38,10 +40,11 @@ def check_functions(
 ) -> Iterator[Verifier | Reject]:
     """Instructions narrowed to the functions that real responses do not speak against.
 
-    ``answers`` stand in the order of ``verifiers``, as they were made from them.
+    Of the answers a byte a function and response is held in memory: they may come in any order.
     """
     config: CheckFunctionsConfig = context.config
-    judged = _judged(verifiers, answers)
+    held = _hold(answers)
+    judged = ((verifier, _verdicts(verifier, held)) for verifier in verifiers)
     while batch := list(islice(judged, CHUNK)):
         suspects = [_same_of_all(verifier, verdicts, config.min_responses) for verifier, verdicts in batch]
         groups = (
@@ -52,18 +55,6 @@ def check_functions(
         for (verifier, verdicts), those, matrix in zip(batch, suspects, found, strict=True):
             on_cases = [result.outcomes for result in matrix]
             yield from narrow(verifier, verdicts, constant(those, on_cases), config)
-
-
-def _judged(verifiers: Iterable[Verifier], answers: Iterable[Answers]) -> Iterator[tuple[Verifier, Verdicts]]:
-    """Each instruction with what its functions said of its responses; nothing of one that got none."""
-    found = ((key, _verdicts(rows)) for key, rows in groupby(answers, key=lambda row: row.prompt.verifier_id))
-    ahead = next(found, None)
-    for verifier in verifiers:
-        if ahead is None or ahead[0] != verifier.id:
-            yield verifier, {}
-        else:
-            yield verifier, ahead[1]
-            ahead = next(found, None)
 
 
 def narrow(
@@ -109,17 +100,27 @@ def disagreeing(verdicts: Mapping[str, Sequence[bool | None]], threshold: float,
 
 def agreement(one: Sequence[bool | None], other: Sequence[bool | None], least: int) -> float | None:
     """Share of the responses that both judged of which both say the same; None below ``least`` of them."""
-    pairs = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
+    pairs = [(a, b) for a, b in zip(one, other, strict=False) if a is not None and b is not None]
     return sum(a == b for a, b in pairs) / len(pairs) if len(pairs) >= least else None
 
 
-def _verdicts(rows: Iterable[Answers]) -> Verdicts:
-    found: Verdicts = {}
-    for row in rows:
+def _hold(answers: Iterable[Answers]) -> dict[tuple[str, str], bytearray]:
+    """(instruction, function) → a byte for each response: 1 for True, 0 for another verdict, 2 for no evidence."""
+    held: dict[tuple[str, str], bytearray] = {}
+    seen: Counter[str] = Counter()
+    for row in answers:
+        owner = row.prompt.verifier_id
         for column, function in enumerate(row.prompt.functions):
-            said = found.setdefault(function.id, [])
-            said += [_NAMES.get(response.outcomes[column]) for response in row.responses]
-    return found
+            said = held.setdefault((owner, function.id), bytearray())
+            said.extend([_NOTHING] * (seen[owner] - len(said)))  # rows of a file may differ in their functions
+            said.extend(_SAID.get(response.outcomes[column], _NOTHING) for response in row.responses)
+        seen[owner] += len(row.responses)
+    return held
+
+
+def _verdicts(verifier: Verifier, held: Mapping[tuple[str, str], bytearray]) -> Verdicts:
+    codes = {function.id: held.get((verifier.id, function.id), b"") for function in verifier.functions}
+    return {key: [None if code == _NOTHING else code == 1 for code in said] for key, said in codes.items()}
 
 
 def _same_of_all(verifier: Verifier, verdicts: Verdicts, least: int) -> dict[str, bool]:

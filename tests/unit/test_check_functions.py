@@ -152,3 +152,25 @@ def test_what_stays_agrees_whatever_the_order(columns):
     left = {key: column for key, column in verdicts.items() if key not in gone}
     assert disagreeing(left, 0.6, 2) == {}
     assert all(rate < 0.6 for rate in gone.values())
+
+
+def test_answers_may_come_in_any_order_and_of_instructions_that_are_gone(engine):
+    made = context(CONFIG, execution=engine)
+    gone, first, second = (
+        verifier(LOWER, UPPER, ALSO_LOWER, cases=CASES, text=text) for text in ("Gone.", "One.", "Two.")
+    )
+    mixed = [*answers(gone, "a"), *answers(second, "a"), *answers(first, "a", "b"), *answers(second, "b")]
+    observed = list(observe_responses(made, mixed))
+    kept, dropped = split(check_functions(made, [first, second], observed))
+    assert [codes(row) for row in kept] == [[LOWER, ALSO_LOWER]] * 2
+    assert reasons(dropped) == ["function_disagrees"] * 2
+    narrowed = list(narrow_answers(made, observed, kept))
+    assert [isinstance(row, Answers) for row in narrowed] == [False, True, True, True, True]
+
+
+def test_rows_of_one_instruction_may_differ_in_their_functions(engine):
+    made = context(CONFIG, execution=engine)
+    row, part = verifier(LOWER, UPPER, ALSO_LOWER, cases=CASES), verifier(LOWER, UPPER, cases=CASES)
+    observed = list(observe_responses(made, [*answers(part, "a"), *answers(row, "b")]))
+    (kept,), dropped = split(check_functions(made, [row], observed))
+    assert (codes(kept), reasons(dropped)) == ([LOWER, ALSO_LOWER], ["function_disagrees"])
