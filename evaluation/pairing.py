@@ -99,19 +99,27 @@ def unpaired(first: Sequence[EvaluationItem], second: Sequence[EvaluationItem]) 
 def by_label(
     first: Sequence[EvaluationItem], second: Sequence[EvaluationItem], metric: str, benchmark: str
 ) -> dict[str, Label]:
-    """Each instruction type (or category) under one metric, on the items that both answered."""
-    old = {(item.id, item.seed): item for item in first if item.benchmark == benchmark}
+    """Each instruction type (or category) under one metric, on the items that both answered, seed by seed."""
+    old, new = _by_id(first, benchmark), _by_id(second, benchmark)
     found: dict[str, Label] = {}
-    for new in (item for item in second if item.benchmark == benchmark):
-        before = old.get((new.id, new.seed))
-        if before is None or before.labels != new.labels:
-            continue
-        for label, a, b in _parts(before, new, metric):
-            row = found.setdefault(label, Label())
-            row.n, row.before, row.after = row.n + 1, row.before + a, row.after + b
-            if a != b:
-                (row.gained if b > a else row.lost).append(new.id)
+    for id in (id for id in new if id in old):
+        for before, after in zip(old[id], new[id], strict=False):
+            if before.labels != after.labels:
+                continue
+            for label, a, b in _parts(before, after, metric):
+                row = found.setdefault(label, Label())
+                row.n, row.before, row.after = row.n + 1, row.before + a, row.after + b
+                if a != b:
+                    (row.gained if b > a else row.lost).append(id)
     return dict(sorted(found.items()))
+
+
+def _by_id(items: Sequence[EvaluationItem], benchmark: str) -> dict[str, list[EvaluationItem]]:
+    """An item's answers in the order of their seeds, whatever these are."""
+    found: dict[str, list[EvaluationItem]] = {}
+    for item in sorted((item for item in items if item.benchmark == benchmark), key=lambda item: item.seed):
+        found.setdefault(item.id, []).append(item)
+    return found
 
 
 def _parts(before: EvaluationItem, after: EvaluationItem, metric: str) -> list[tuple[str, float, float]]:
