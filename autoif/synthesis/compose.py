@@ -56,7 +56,9 @@ def compose(context: Context, verifiers: Iterable[Verifier]) -> Iterator[Verifie
     config: ComposeConfig = context.config
     pool = list(verifiers)
     seen: set[frozenset[str]] = set()
-    open_ = [_started(verifier, pool, context.seed) for verifier in pool]
+    # Some partners are passed over because their set was proposed before.
+    likely = 8 * (config.constraints - 1) * config.attempts
+    open_ = [_started(verifier, pool, context.seed, likely) for verifier in pool]
     for size in range(2, config.constraints + 1):
         for composition in open_:
             composition.tried = 0
@@ -76,10 +78,10 @@ def compose(context: Context, verifiers: Iterable[Verifier]) -> Iterator[Verifie
     context.facts["levels"] = dict(sorted(levels.items()))
 
 
-def _started(verifier: Verifier, pool: Sequence[Verifier], seed: int) -> _Composition:
-    others = [other for other in pool if other.id != verifier.id]
-    random.Random(f"{seed}:compose:{verifier.id}").shuffle(others)
-    return _Composition([verifier], iter(others), [verifier])
+def _started(verifier: Verifier, pool: Sequence[Verifier], seed: int, partners: int) -> _Composition:
+    draw = random.Random(f"{seed}:compose:{verifier.id}")
+    drawn = draw.sample(pool, min(partners, len(pool)))
+    return _Composition([verifier], iter([other for other in drawn if other.id != verifier.id]), [verifier])
 
 
 def _proposed(waiting: Sequence[_Composition], seen: set[frozenset[str]], attempts: int) -> Iterator[_Proposal]:
