@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from autoif.errors import ConfigError, DataError
 from autoif.records import EvaluationItem, Result
-from evaluation import registry, summary, suspicion
+from evaluation import own_items, registry, summary, suspicion
 from evaluation.benchmark import Benchmark, Existing
 
 __all__ = ["BENCHMARKS", "Existing", "Rescored", "find", "items_of", "rescore", "results_of"]
@@ -36,7 +36,10 @@ def items_of(existing: Existing) -> list[EvaluationItem]:
     Raises :class:`DataError` for files that don't fit the benchmark, and for answers that belong to other prompts.
     """
     definition = find(existing.benchmark)
-    items = list(definition.rescore(existing))
+    items = own_items.judged(definition, existing)
+    if items is None:
+        with own_items.readable(existing) as given:
+            items = list(definition.rescore(given))
     if not items:
         raise DataError(f"{existing.benchmark}: nothing to score")
     references = definition.references(existing) if definition.references else {}

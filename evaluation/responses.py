@@ -81,7 +81,7 @@ class Alignment:
 def read_responses(path: Path) -> list[Given]:
     """Rows with a ``response`` and the ``prompt`` and/or ``key`` that it answers; a null response is an empty one.
 
-    Items of this project and logged samples of lm-eval are read as well. Raises :class:`DataError` for a missing,
+    Samples that lm-eval logged are read as well. Raises :class:`DataError` for a missing,
     empty or malformed file.
     """
     if not path.is_file():
@@ -95,8 +95,6 @@ def read_responses(path: Path) -> list[Given]:
             if str(row.get("filter")) != logged:
                 continue
             row = _logged(row, f"{path}:{line}")
-        elif "benchmark" in row and "id" in row:
-            row = {"key": row["id"], **row}
         if "response" not in row:
             raise DataError(f"{path}:{line}: has no response")
         response, key, prompt = row["response"], row.get("key"), row.get("prompt")

@@ -299,6 +299,31 @@ def test_two_runs_are_paired_item_by_item(user: Any, tmp_path: Path) -> None:
     assert "gained in score: 1" in out
 
 
+def test_items_of_ours_are_aggregated_again_and_their_answers_judged_again(user: Any, tmp_path: Path) -> None:
+    mt_bench_prompts(tmp_path)
+    answers = [{"question_id": n, "choices": [{"turns": [f"first {n}", f"second {n}"]}]} for n in (1, 2)]
+    with ChatServer(served) as server:
+        judge = [
+            "supervisor@evaluation.judge=openai",
+            "evaluation.judge.model=j",
+            f"evaluation.judge.base_url={server.url}",
+        ]
+        common = ["task=evaluate", "evaluation=mt_bench"]
+        given = jsonl(tmp_path / "mine.jsonl", answers)
+        assert user(*common, *judge, f"evaluation.responses={given}", "name=one")[0] == 0
+        items = tmp_path / "runs/one/evaluation/items.jsonl"
+        code, out, err = user(*common, f"evaluation.judgments={items}", "name=two")
+        assert code == 0, err
+        assert "mt_bench, mine, judged by openai:j" in out
+        assert "2 of 80 items of mine are there" in out
+        code, out, err = user(*common, *judge, f"evaluation.responses={items}", "name=three")
+        assert code == 0, err
+        assert re.search(r"score +7\.0000", out)
+    code, _, err = user("task=evaluate", "evaluation=ifeval", f"evaluation.responses={items}")
+    assert code == 1
+    assert "has no items of ifeval" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
