@@ -83,10 +83,9 @@ def test_two_nodes_train_and_a_requeued_job_goes_on(slurm: dict[str, str], tmp_p
     try:
         work = "store/train_sft/*/work"
         wait_for(lambda: list(tmp_path.glob(f"{work}/checkpoints/*/state*")) or sweep.poll(), 240, "a checkpoint")
-        number = re.search(r"as Slurm job (\d+)", (tmp_path / "out").read_text())[1]  # type: ignore[index]
-        job = f"{number}_0"
+        job = re.search(r"as Slurm job (\d+)", (tmp_path / "out").read_text())[1]  # type: ignore[index]
         subprocess.run(["scancel", "--signal=USR2", "--batch", job], env=slurm, check=True)
-        wait_for(lambda: "Restarts=1" in shown(job, slurm), 60, "the requeue")
+        wait_for(lambda: all(w in shown(job, slurm) for w in ("Restarts=1", "JobState=PENDING")), 60, "the requeue")
         # Slurm holds a requeued job for two minutes.
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], env=slurm, check=True)
         assert sweep.wait(300) == 0, (tmp_path / "out").read_text()
