@@ -123,3 +123,20 @@ def test_the_references_example_samples_score_as_its_readme_says(engine):
     problems = humaneval.load(folder / "example_problem.jsonl")
     (item,) = humaneval.score(engine, humaneval.read_samples(folder / "example_samples.jsonl", problems), "m")
     assert item.scores["pass@1"] == pytest.approx(0.5)
+
+
+def test_samples_that_lm_eval_logged_and_gzipped_ones_are_read(tmp_path):
+    import gzip
+
+    problems = {"t/0": ADD}
+    logged = tmp_path / "samples.jsonl"
+    logged.write_text(json.dumps({"doc": {"task_id": "t/0"}, "resps": [["    return a + b", "x"]]}) + "\n")
+    assert list(humaneval.read_samples(logged, problems)) == [(ADD, ["    return a + b", "x"])]
+    packed = tmp_path / "samples.jsonl.gz"
+    packed.write_bytes(gzip.compress(json.dumps({"task_id": "t/0", "completion": "y"}).encode()))
+    assert list(humaneval.read_samples(packed, problems)) == [(ADD, ["y"])]
+
+
+def test_pass_at_k_is_given_for_the_ks_that_all_tasks_allow(engine):
+    (item,) = humaneval.score(engine, [(ADD, ["    return a + b\n"] * 5 + ["    return a\n"] * 5)], "m")
+    assert item.scores == {"pass@1": pytest.approx(0.5), "pass@10": 1.0}

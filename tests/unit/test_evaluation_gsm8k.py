@@ -77,3 +77,27 @@ def test_a_row_without_a_gold_number_is_named(tmp_path):
     path.write_text('{"question": "q", "answer": "18"}\n')
     with pytest.raises(DataError, match=r"g\.jsonl:1: the answer does not end with"):
         gsm8k.questions(path)
+
+
+def test_the_authors_file_of_solutions_is_scored_model_by_model_and_by_the_mark(tmp_path):
+    pytest.importorskip("lm_eval")
+    from evaluation.rescoring import Existing, rescore
+
+    questions = [{"question": f"What is {n} + 1?", "answer": f"So.\n#### {n + 1}"} for n in (999, 2)]
+    path = tmp_path / "gsm8k/test.jsonl"
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps(row) + "\n" for row in questions))
+    said = {"6b": ["It is 1,000.\n#### 1,000", "#### 4"], "175b": ["#### 1000", "It is 3."]}
+    rows = [
+        {"question": row["question"], "ground_truth": row["answer"]}
+        | {model: {"solution": texts[n], "is_correct": True} for model, texts in said.items()}
+        for n, row in enumerate(questions)
+    ]
+    file = tmp_path / "solutions.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = {"benchmark": "gsm8k", "data_dir": str(tmp_path), "responses": file}
+    values = {(r.model, r.metric): r.value for r in rescore(Existing(model=None, **given)).results}
+    assert (values["6b", "marked_answer"], values["6b", "flexible_extract"]) == (0.5, 0.5)
+    assert (values["175b", "marked_answer"], values["175b", "flexible_extract"]) == (0.5, 1.0)
+    with pytest.raises(DataError, match="has no solutions of 9b: there are some of 6b, 175b"):
+        rescore(Existing(model="9b", **given))

@@ -135,3 +135,17 @@ def test_replay_answers_by_prompt_and_misses_loudly():
     with pytest.raises(RecordingMissError, match="'c'"):
         list(replay.generate([Request(messages=user("c"), sampling=Sampling())]))
     assert replay.identity == ReplayGenerator({"b": "2", "a": "1"}).identity != ReplayGenerator({"a": "12"}).identity
+
+
+def test_samples_that_lm_eval_logged_are_read_once_for_all_filters(tmp_path):
+    rows = [
+        {"doc_id": 0, "doc": {"key": 7, "prompt": "p"}, "resps": [["a"]], "filter": "none"},
+        {"doc_id": 1, "doc": {"question": "q"}, "resps": [["b"]], "filter": "none"},
+        {"doc_id": 0, "doc": {"key": 7, "prompt": "p"}, "resps": [["a"]], "filter": "strict"},
+    ]
+    path = tmp_path / "samples.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [(g.key, g.prompt, g.response) for g in read_responses(path)] == [("7", "p", "a"), (None, "q", "b")]
+    path.write_text(json.dumps({"doc": {}, "resps": []}) + "\n")
+    with pytest.raises(DataError, match="holds no response"):
+        read_responses(path)
