@@ -15,6 +15,7 @@ from autoif.stage import Context
 from autoif.synthesis.prompts import prompt_text
 
 PROMPTS = ("self_instruct", "write_verifier", "back_translate", "nli", "respond", "score")
+PROMPTS += ("back_translate_together", "compose", "score_from_zero")
 
 
 class Scripted:

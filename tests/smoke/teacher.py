@@ -50,12 +50,19 @@ def answer(call: Call) -> str:
         case "back_translate":
             word, count = last(r"count\('(\w+)'\) >= (\d+)", prompt)
             return f'Use the word "{word}" at least {count} times.'
+        case "back_translate_together":
+            found = re.findall(r"count\('(\w+)'\) >= (\d+)", prompt)
+            return json.dumps([f'Use the word "{word}" at least {count} times.' for word, count in found])
+        case "compose":
+            found = re.findall(INSTRUCTION, prompt)
+            return " ".join(word for word, count in found for _ in range(int(count)))
         case "nli":
             return "contradiction" if draw(call, 6) == 0 else "entailment"
         case "respond":
-            word, count = last(INSTRUCTION, prompt)
-            times = count if draw(call, 3) else 0
-            return f"An answer, number {call[1] % 97}: " + " ".join([word] * times or ["nothing"])
+            wanted = [(word, int(count)) for word, count in re.findall(INSTRUCTION, prompt)]
+            times = 1 if draw(call, 3) else 0
+            words = [word for word, count in wanted for _ in range(count * times)]
+            return f"An answer, number {call[1] % 97}: " + " ".join(words or ["nothing"])
     return f"It answers.\nScore: {4 if draw(call, 5) == 0 else 9}"
 
 
