@@ -121,7 +121,8 @@ def _submit(points: Sequence[Point], folder: Path, typed: Mapping[str, Any]) -> 
         line = " ".join(str(error).split())[-300:]
         raise ConfigError(f"Slurm did not take the sweep: {line or type(error).__name__}") from None
     first = handles[0].job_id.split("_")[0]
-    print(f"{len(points)} points submitted as Slurm job {first} ({hardware.name}); logs: {folder}", flush=True)
+    count = f"{len(points)} point{'' if len(points) == 1 else 's'}"
+    print(f"{count} submitted as Slurm job {first} ({hardware.name}); logs: {folder}", flush=True)
     return [_Job(point, handle) for point, handle in zip(points, handles, strict=True)]
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from autoif import border
 from autoif.config import Launch, RunConfig, Task
@@ -45,7 +46,8 @@ def _queue(cfg: DictConfig, todo: Sequence[Point]) -> list[str | None]:
         return [look(point.config) for point in todo]
     from autoif.slurm_array import run_array
 
-    typed = {name: cfg.hydra.launcher[name] for name in _typed_of_launcher(cfg)}
+    settings: Any = OmegaConf.to_container(cfg.hydra.launcher)
+    typed = {name: settings[name] for name in _typed_of_launcher(cfg)}
     return run_array(todo, Path(todo[0].config.paths.runs, cfg.name, "slurm").absolute(), typed)
 
 
@@ -61,10 +63,10 @@ def run_point(cfg: DictConfig) -> str | None:
     return point.run_in_child(config) if config.task.kind in _COMPUTE else point.run(config)
 
 
-def _typed_of_launcher(cfg: DictConfig) -> list[str]:
+def _typed_of_launcher(cfg: DictConfig) -> set[str]:
     """Settings of the launcher that stand on the command line."""
-    keys = (text.partition("=")[0].lstrip("+") for text in cfg.hydra.overrides.hydra)
-    return [key.removeprefix("hydra.launcher.") for key in keys if key.startswith("hydra.launcher.")]
+    keys = (text.partition("=")[0].lstrip("+").split(".") for text in cfg.hydra.overrides.hydra)
+    return {key[2] for key in keys if key[:2] == ["hydra", "launcher"] and len(key) > 2}
 
 
 def _finished(config: RunConfig) -> bool:

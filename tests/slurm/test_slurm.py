@@ -68,7 +68,7 @@ def test_a_sweep_is_an_array_and_a_dead_job_is_one_point(slurm: dict[str, str], 
     again = run(line, environment, tmp_path)
     assert again.returncode == 0, again.stderr
     assert "2 of them finished before" in again.stdout
-    assert "1 points submitted" in again.stdout
+    assert "1 point submitted" in again.stdout
     assert "3 of 3 points finished" in again.stdout
 
 
