@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -139,6 +140,7 @@ def measure(count: int, concurrency: int, rounds: int) -> dict[str, Any]:
         for number in range(rounds):
             for name, side in sides.items():
                 rates[name].append(side(url, count, concurrency, f"{name} {number}"))
+                print(f"round {number + 1}: {name} {rates[name][-1]:.1f} requests/s", file=sys.stderr, flush=True)
             peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     medians = {name: round(statistics.median(values), 1) for name, values in rates.items()}
     return {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -70,11 +71,12 @@ def measure(folder: Path, rows: int, batch: int, tokens: int, rounds: int) -> di
         rates: dict[str, list[float]] = {label: [] for label in sides}
         for side in sides.values():
             side(load[:1])
-        for _ in range(rounds):
+        for number in range(1, rounds + 1):
             for label, side in sides.items():
                 began = time.perf_counter()
                 made = side(load)
                 rates[label].append(made / (time.perf_counter() - began))
+                print(f"{name}, round {number}: {label} {rates[label][-1]:.1f} tokens/s", file=sys.stderr, flush=True)
         medians = {label: round(statistics.median(values), 1) for label, values in rates.items()}
         found[name] = {**medians, "ours_over_plain": round(medians["ours"] / medians["plain"], 3)}
     return {"rows": rows, "batch": batch, "tokens": tokens, "threads": torch.get_num_threads(), "loads": found}
