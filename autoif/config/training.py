@@ -119,7 +119,8 @@ class OfflineDpoAlgorithm(AlgorithmConfig):
 class OnlineAlgorithm(AlgorithmConfig):
     """SFT, then ``iterations`` rounds on the model's own answers: sample, verify, train (paper §3.3).
 
-    ``prompts``: at most so many training prompts a round (null: all); a round goes on where the last one ended.
+    ``prompts``: at most so many training prompts a round (null: all), dealt from a shuffled deck: rounds see all kinds
+    of instructions and no prompt twice before each was asked once.
     ``queries_per_instruction``: queries that the rounds attach to each verified instruction, null for the prompts
     that were answered for SFT. Own answers cost no supervisor: rounds can ask for more than it was paid to answer.
     """

@@ -120,7 +120,7 @@ def sample(context: Context, prompts: Rows[Prompt], model: Rows[Record]) -> Iter
     policy = context.engines.policy(model.files / "model", model.entry.fingerprint)
     try:
         assert isinstance(config.fixed, SampleConfig)
-        chosen = window(prompts, config.fixed.iteration, config.fixed.prompts)
+        chosen = window(prompts, config.fixed.iteration, config.fixed.prompts, context.seed)
         while some := list(islice(chosen, CHUNK)):
             yield from _answers(context, policy, some)
     finally:

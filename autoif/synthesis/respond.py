@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,18 +38,26 @@ def sample(context: Context, prompts: Rows[Prompt], model: Rows[Record]) -> Iter
     config: SampleConfig = context.config
     policy = context.engines.policy(model.files / "model", model.entry.fingerprint)
     try:
-        yield from _answers(context, policy, window(prompts, config.iteration, config.prompts))
+        yield from _answers(context, policy, window(prompts, config.iteration, config.prompts, context.seed))
     finally:
         policy.close()
 
 
-def window(prompts: Rows[Prompt], iteration: int, count: int | None) -> Iterator[Prompt]:
-    """The ``count`` prompts of an iteration (from 1): each goes on where the one before ended, from the start again
-    when they are used up. None: all, every time."""
+def window(prompts: Rows[Prompt], iteration: int, count: int | None, seed: int) -> Iterator[Prompt]:
+    """The ``count`` prompts of an iteration (from 1), in the order of the rows; None: all, every time.
+
+    Rows lie instruction by instruction, so the prompts are dealt from a shuffled deck: each iteration sees all kinds of
+    instructions and goes on where the one before ended, from the start again when the deck is used up.
+    """
     total = len(prompts)
-    count = total if count is None else min(count, total)
-    start = (iteration - 1) * count % total if total else 0
-    return islice(chain(prompts, prompts), start, start + count)
+    if count is None or count >= total:
+        yield from prompts
+        return
+    deck = list(range(total))
+    random.Random(f"{seed}:rounds").shuffle(deck)
+    start = (iteration - 1) * count % total
+    dealt = set(islice(chain(deck, deck), start, start + count))
+    yield from (prompt for place, prompt in enumerate(prompts) if place in dealt)
 
 
 def question(config: RespondConfig | SampleConfig) -> Callable[[Prompt], str]:

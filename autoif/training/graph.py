@@ -116,7 +116,7 @@ def _round(
         ),
         inputs=(prompts, model),
         seed=config.seed,
-        version=1 if iteration == 1 else 2,  # 2: a later iteration takes the prompts after those of the one before
+        version=3,  # prompts are dealt from a shuffled deck
         estimate=partial(respond.estimate_sample, algorithm),
     )
     if config.pipeline.sampling is SamplingMode.adaptive and isinstance(algorithm, OnlineDpoAlgorithm):

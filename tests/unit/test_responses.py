@@ -82,21 +82,36 @@ def test_online_sampling_asks_the_trained_model_what_it_will_be_asked_and_closes
     made = context(config)
     made.engines = SimpleNamespace(policy=open_policy)
     model = SimpleNamespace(files=tmp_path, entry=SimpleNamespace(fingerprint="abc"))
-    rows = list(sample(made, [prompt(n) for n in range(5)], model))
+    pool = [prompt(n) for n in range(5)]
+    rows = list(sample(made, pool, model))
     assert asked == [(tmp_path / "model", "abc")]
     assert policy.closed == 1
-    assert [[r.text for r in row.responses] for row in rows] == [[prompt(n).text] * 2 for n in range(2)]
+    assert [[r.text for r in row.responses] for row in rows] == [
+        [p.text] * 2 for p in window(pool, 1, 2, seed=made.seed)
+    ]
     assert {(r.sampling.temperature, r.sampling.top_p, r.sampling.max_tokens) for r in policy.requests} == {
         (0.8, 0.9, 5)
     }
 
 
-def test_each_iteration_takes_the_prompts_after_the_last_ones_and_starts_again_when_they_are_used_up():
+def test_each_iteration_is_dealt_other_prompts_until_all_were_asked_and_then_starts_again():
+    pool = [prompt(n) for n in range(6)]
+    taken = [[p.id for p in window(pool, iteration, 2, seed=0)] for iteration in (1, 2, 3, 4)]
+    assert sorted(taken[0] + taken[1] + taken[2]) == [p.id for p in pool]
+    assert taken[3] == taken[0]
+    assert all(ids == sorted(ids) for ids in taken)
+    assert list(window([], 2, 3, seed=0)) == []
+
+
+def test_a_round_of_all_prompts_takes_them_as_they_lie():
     pool = [prompt(n) for n in range(5)]
-    taken = [[p.id for p in window(pool, iteration, 2)] for iteration in (1, 2, 3, 4)]
-    assert taken == [["p0", "p1"], ["p2", "p3"], ["p4", "p0"], ["p1", "p2"]]
-    assert [p.id for p in window(pool, 3, None)] == [p.id for p in window(pool, 1, 9)] == ["p0", "p1", "p2", "p3", "p4"]
-    assert list(window([], 2, 3)) == []
+    assert list(window(pool, 3, None, seed=0)) == list(window(pool, 1, 9, seed=0)) == pool
+
+
+def test_a_round_sees_instructions_from_all_over_the_rows():
+    pool = [prompt(n) for n in range(300)]
+    tenths = {pool.index(p) // 30 for p in window(pool, 1, 60, seed=0)}
+    assert tenths == set(range(10))
 
 
 # --- verify
