@@ -196,6 +196,9 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     key = next((line.partition(":")[2].strip() for line in lines if line.strip().startswith("full_key:")), "")
     if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
         group, _, option = str(cause.missing_cfg_file).rpartition("/")
+        if group == "hydra/launcher":
+            more = "joblib, submitit_local and submitit_slurm come with pip install 'autoif[sweep]'"
+            return ConfigError(f"no launcher {option!r} here: basic is always there; {more}")
         options = options_of(CONF / group)
         hint = did_you_mean(option, options)
         listed = "" if hint and len(options) > 10 else f" (options: {', '.join(options)})"

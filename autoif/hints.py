@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 
+LISTED = 12
+"""Keys that a message lists before it counts the rest."""
+
 
 def options_of(group: Path) -> list[str]:
     """Names of the options in a group's folder, sorted."""
@@ -30,7 +33,8 @@ def unknown_key(path: str, known: Iterable[str]) -> str:
     inside = [k for k in keys if k.count(".") == depth - 1 and (not parent or k.startswith(f"{parent}."))]
     children = [key.rpartition(".")[2] for key in inside]
     where = f"{parent!r} has" if parent else "there are"
-    return f"unknown key {path!r}: {where} {', '.join(children) or 'no keys'}"
+    more = f" and {len(children) - LISTED} more" if len(children) > LISTED else ""
+    return f"unknown key {path!r}: {where} {', '.join(children[:LISTED]) or 'no keys'}{more}"
 
 
 def nearest(path: str, keys: Iterable[str]) -> list[str]:

@@ -103,8 +103,8 @@ class RunConfig:
 
     name: str = "demo"
     seed: int = 0
-    launch: Launch = Launch.none
     task: TaskConfig = field(default_factory=TaskConfig)
+    launch: Launch = Launch.none
     experiment: ExperimentConfig = field(default_factory=ExperimentConfig)
     setting: SettingConfig = field(default_factory=SettingConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

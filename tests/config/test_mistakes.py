@@ -31,6 +31,7 @@ UNKNOWN = [
     ("pipeline.cross_verify.function_treshold=1", "did you mean pipeline.cross_verify.function_threshold?"),
     ("modle=qwen2_7b", "did you mean model?"),
     ("+nothing.like.it=1", "unknown key 'nothing': there are name, seed, task"),
+    ("hydra/launcher=jobblib", "no launcher 'jobblib' here: basic is always there; joblib, submitit_local"),
     ("hardware.zzz=1", "'hardware' has name, accelerator, devices"),
     ("model=qwen2_8b", "no option 'qwen2_8b' in group 'model'; did you mean qwen2_7b?"),
     ("experiment=smoek", "did you mean smoke?"),
