@@ -69,7 +69,7 @@ _SCHEMAS: dict[str, dict[str, type]] = {
 SHORT = {"format": "task.format", "source": "task.source", "kind": "task.source_kind"}
 """Settings of a task that may be typed without its name: ``task=import source=FILE kind=…``."""
 
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, AssertionError)
 """What Hydra and OmegaConf raise for a configuration that does not compose."""
 
 
@@ -188,6 +188,11 @@ def parse(overrides: Sequence[str]) -> list[Override]:
 
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     """One line for an error of Hydra or OmegaConf: what is wrong, where, what to type instead."""
+    if isinstance(error, AssertionError):  # OmegaConf's, for a key below one that is null
+        keys = [text.partition("=")[0] for text in overrides]
+        key = next((key for key in keys if re.match(r"evaluation\.(engine|judge|second_judge)\.", key)), "")
+        role = key.split(".")[1] if key else "…"
+        return ConfigError(f"{key} belongs to an engine that is not chosen: add supervisor@evaluation.{role}=openai")
     cause = error.__cause__ if isinstance(error, ConfigCompositionException) and error.__cause__ else error
     lines = (str(cause).strip() or str(error).strip() or type(error).__name__).splitlines()
     where = ""

@@ -68,6 +68,8 @@ CONTRADICTIONS = [
     ("algorithm.dpo.max_length=9000", "algorithm.dpo.max_length=9000 exceeds model.context_length=8192"),
     ("algorithm.max_tokens=9000", "algorithm.max_tokens=9000 exceeds"),
     ("evaluation.ifeval.max_tokens=9000", "evaluation.ifeval.max_tokens=9000 exceeds"),
+    ("evaluation.mmlu.limit=-1", "evaluation.mmlu.limit=-1 must be at least 0"),
+    ("evaluation.seeds=0", "evaluation.seeds=0 must be at least 1"),
     ("pipeline.cross_verify.min_functions=99", "can never be met with pipeline.write_verifiers.samples="),
     ("pipeline.nli.drop=[contradicts]", "no label contradicts"),
     ("pipeline.queries.min_chars=400", "must be below max_chars=300"),
@@ -147,4 +149,11 @@ def test_a_mistake_in_a_file_names_the_file(tmp_path: Path, monkeypatch: pytest.
     finally:
         GlobalHydra.instance().clear()
     words = "conf/hardware/cpu.yaml: unknown key 'hardware.precisoin'; did you mean hardware.precision?"
+    assert_one_line(str(caught.value), words)
+
+
+def test_a_setting_of_an_engine_that_is_not_chosen_says_how_to_choose_one() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(["evaluation.judge.model=x"])
+    words = "evaluation.judge.model belongs to an engine that is not chosen: add supervisor@evaluation.judge=openai"
     assert_one_line(str(caught.value), words)
