@@ -45,6 +45,29 @@ def test_slurm_accepts_the_scripts(slurm: dict[str, str], tmp_path: Path, model:
         assert f"nodes {nodes} in partition main" in tested.stderr
 
 
+def test_the_script_of_a_whole_run_runs_it_and_queues_itself_again(slurm: dict[str, str], tmp_path: Path) -> None:
+    line = command(tmp_path, "algorithm=none", "hardware=slurm_cpu", "task=plan", "launch=write")
+    assert run(line, slurm, tmp_path).returncode == 0
+    script = tmp_path / "runs/demo/launch/run.sbatch"
+    job = run(["sbatch", "--parsable", str(script)], slurm, tmp_path).stdout.strip()
+    wait_for(lambda: list(tmp_path.glob("store/queries/*/manifest.json")), 120, "the first stages")
+    # Slurm sends this when the time limit is near.
+    run(["scancel", "--signal=USR1", "--batch", job], slurm, tmp_path)
+    wait_for(
+        lambda: "JobState=COMPLETED" in shown(job, slurm) or _queued_again(job, slurm), 60, "the job's own requeue"
+    )
+    if _queued_again(job, slurm):
+        run(["scontrol", "update", f"JobId={job}", "StartTime=now"], slurm, tmp_path)
+        wait_for(over, 180, "the end of the requeued job")
+        assert "found in the store" in (script.parent / f"demo-{job}.log").read_text()
+    assert list(tmp_path.glob("store/preference_dataset/*/manifest.json"))
+    assert (tmp_path / "runs/demo/report.html").exists()
+
+
+def _queued_again(job: str, environment: dict[str, str]) -> bool:
+    return all(word in shown(job, environment) for word in ("Restarts=1", "JobState=PENDING"))
+
+
 DIES = """
 import os, signal
 from pathlib import Path
