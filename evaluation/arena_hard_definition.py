@@ -164,6 +164,7 @@ def _definition(version: Version) -> Benchmark:
         prompts=("arena_hard.txt",),
         judged=True,
         judge_needed=True,
+        judge_calls=2 * version.questions,
     )
 
 

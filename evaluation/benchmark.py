@@ -147,8 +147,9 @@ class Benchmark:
     results of existing files that take all models. ``references``: the benchmark's own solutions by item, which no
     model's answers should hold. ``lacks``: which package or resource besides ``sources`` is missing here, in one line,
     or None; imports nothing. ``sampled``: whether its own settings draw answers at random. ``judged``: whether a judge
-    has a part in it; ``judge_needed``: whether it is nothing without one. ``parts``: subjects, where a limit is of
-    each of them. ``prompts``: files in ``evaluation/prompts/`` that are shown to the judge.
+    has a part in it; ``judge_needed``: whether it is nothing without one. ``turns``: answers to a prompt.
+    ``judge_calls``: to the judge, for the whole benchmark. ``parts``: subjects, where a limit is of each of them.
+    ``prompts``: files in ``evaluation/prompts/`` that are shown to the judge.
     """
 
     name: str
@@ -163,8 +164,14 @@ class Benchmark:
     sampled: bool = False
     judged: bool = False
     judge_needed: bool = False
+    turns: int = 1
+    judge_calls: int = 0
     parts: int = 1
     prompts: tuple[str, ...] = ()
+
+    def calls(self, prompts: int, judged: bool) -> int:
+        """Model calls that so many prompts take, the judge's among them."""
+        return prompts * self.turns + (-(-self.judge_calls * prompts // self.size) if judged else 0)
 
     def missing(self, data_dir: str | None) -> str | None:
         """Why it can't be run here without the hub, or None."""

@@ -82,4 +82,5 @@ DEFINITION = Benchmark(
     aggregate=followbench.aggregate,
     prompts=("followbench.txt",),
     judged=True,
+    judge_calls=470,
 )

@@ -117,5 +117,5 @@ def _benchmark(config: RunConfig, section: str, subject: str, model: tuple[Stage
         texts=definition.texts() if made.judged else {},
         engines=engines | ({} if model else {"model": base}),
         seed=seed or config.seed,
-        estimate=lambda *_: Estimate(records=prompts, model_calls=prompts),
+        estimate=lambda *_: Estimate(records=prompts, model_calls=definition.calls(prompts, made.judged)),
     )

@@ -213,4 +213,5 @@ DEFINITION = Benchmark(
     prompts=("infobench.txt",),
     judged=True,
     judge_needed=True,
+    judge_calls=2250,
 )

@@ -63,5 +63,7 @@ DEFINITION = Benchmark(
     rescore=_existing,
     judged=True,
     judge_needed=True,
+    turns=mt_bench.TURNS,
+    judge_calls=160,
     sampled=True,
 )
