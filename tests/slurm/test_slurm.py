@@ -53,9 +53,11 @@ def test_the_script_of_a_whole_run_runs_it_and_queues_itself_again(slurm: dict[s
     wait_for(lambda: list(tmp_path.glob("store/queries/*/manifest.json")), 120, "the first stages")
     # Slurm sends this when the time limit is near.
     run(["scancel", "--signal=USR1", "--batch", job], slurm, tmp_path)
-    wait_for(
-        lambda: "JobState=COMPLETED" in shown(job, slurm) or _queued_again(job, slurm), 60, "the job's own requeue"
-    )
+
+    def over() -> bool:
+        return "JobState=COMPLETED" in shown(job, slurm)
+
+    wait_for(lambda: over() or _queued_again(job, slurm), 60, "the job's own requeue")
     if _queued_again(job, slurm):
         run(["scontrol", "update", f"JobId={job}", "StartTime=now"], slurm, tmp_path)
         wait_for(over, 180, "the end of the requeued job")
