@@ -252,6 +252,28 @@ def test_a_judged_benchmark_runs_whole_against_servers(
     assert asked > 1
 
 
+def test_a_folder_of_several_models_answers_to_followbench_makes_a_table_of_all(user: Any, tmp_path: Path) -> None:
+    followbench(tmp_path)
+    for model, said in (("good-7b", "An answer."), ("bad_7b", "Nothing.")):
+        for category in ("content", "situation", "style", "format", "mixed", "example"):
+            rows = [
+                {"prompt_new": f"{category} {level}", "choices": [{"message": {"content": said}}]}
+                for level in range(1, 6)
+            ]
+            jsonl(tmp_path / f"api_output/{model}_{category}_constraint.jsonl", rows)
+    command = ["task=evaluate", "evaluation=followbench", f"evaluation.responses={tmp_path}/api_output", "name=folder"]
+    code, out, err = user(*command)
+    assert code == 0, err
+    rows = list(read_records(tmp_path / "runs/folder/evaluation/results.jsonl", Result))
+    found = {row.model: row.value for row in rows if row.metric == "hsr"}
+    assert found == {"good-7b": 1.0, "bad_7b": 0.0}
+    assert "no judgments: only the groups that rules judge are scored" in out
+    code, out, _ = user(*command, "evaluation.answered_by=bad_7b")
+    assert code == 0
+    assert "followbench, bad_7b" in out
+    assert "good-7b" not in out
+
+
 def test_several_seeds_give_mean_and_deviation_of_what_is_drawn(user: Any, tmp_path: Path) -> None:
     mt_bench_prompts(tmp_path)
     (tmp_path / "model").mkdir()
