@@ -212,6 +212,8 @@ def _problems(config: RunConfig) -> Iterator[str]:
     yield from _contamination(config)
     if config.launch is not Launch.none and config.task.kind is not Task.plan:
         yield f"launch={config.launch.value} belongs to task=plan"
+    if (config.evaluation.responses or config.evaluation.judgments) and config.task.kind is Task.run:
+        yield "evaluation.responses and evaluation.judgments score existing files: add task=evaluate"
     if config.tracking.mode not in MODES:
         yield f"tracking.mode={config.tracking.mode!r}: expected one of {', '.join(MODES)}"
 

@@ -70,6 +70,7 @@ CONTRADICTIONS = [
     ("evaluation.ifeval.max_tokens=9000", "evaluation.ifeval.max_tokens=9000 exceeds"),
     ("evaluation.mmlu.limit=-1", "evaluation.mmlu.limit=-1 must be at least 0"),
     ("evaluation.seeds=0", "evaluation.seeds=0 must be at least 1"),
+    ("evaluation.responses=x", "score existing files: add task=evaluate"),
     ("pipeline.cross_verify.min_functions=99", "can never be met with pipeline.write_verifiers.samples="),
     ("pipeline.nli.drop=[contradicts]", "no label contradicts"),
     ("pipeline.queries.min_chars=400", "must be below max_chars=300"),
