@@ -8,9 +8,12 @@ named; one whose checker breaks on an answer is not followed.
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import product
@@ -74,10 +77,25 @@ def checkers(data_dir: str | None) -> dict[str, Any]:
 
     for module in _CHECKERS:
         if find_spec(module.partition(".")[0]) is not None:
-            with quiet():  # on import, it looks for NLTK's resources on the network
+            with quiet(), _unheard():  # on import, it looks for NLTK's resources on the network
                 found: dict[str, Any] = import_module(module).INSTRUCTION_DICT
             return found
     raise MissingExtraError("if-verifiable", "ifbench")
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """NLTK's downloader without its complaints: it holds on to the error stream that it was imported with."""
+    try:
+        import nltk
+    except ImportError:
+        raise MissingExtraError("nltk", "ifbench") from None
+    loud = nltk.download
+    nltk.download = partial(loud, print_error_to=io.StringIO())
+    try:
+        yield
+    finally:
+        nltk.download = loud
 
 
 def package_missing(data_dir: str | None = None) -> str | None:
