@@ -200,6 +200,8 @@ def _problems(config: RunConfig) -> Iterator[str]:
     if not _NAME.fullmatch(config.name) or ".." in config.name.split("/"):
         yield f"name={config.name!r} names a folder under paths.runs: use letters, digits and . , = + - _ /"
     yield from _experiment(config.experiment)
+    if config.task.kind is Task.run and (config.task.source or config.task.source_kind):
+        yield "source= and kind= are for task=import; a run starts from a file with pipeline.start.kind and .path"
     yield from _setting(config)
     yield from _addresses(config)
     yield from _pipeline(config)
