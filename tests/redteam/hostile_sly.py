@@ -346,7 +346,23 @@ RESOURCES = [
     body("random_forever", "error timeout", "import os\nwhile True: os.urandom(1 << 20)"),
 ]
 
+_BOARD = """
+import sys
+f = sys._getframe()
+while not hasattr(f.f_locals.get('self'), '_board'): f = f.f_back
+board = f.f_locals['self']._board
+"""
+
 REACHES = [
+    body("progress_pretended", TIMEOUT, _BOARD + "while True: board._header[0] = (board._header[0] + 1) % 1000"),
+    body("progress_there_and_back", TIMEOUT, _BOARD + "while True: board._header[0] ^= 1"),
+    body("results_taken_back", TIMEOUT, _BOARD + "while True: board.results[1] ^= 1"),
+    body("loading_pretended", TIMEOUT, _BOARD + "while True: board.loading(board._header[0] % 9)"),
+    body(
+        "details_pretended",
+        FALSE,
+        _BOARD + "board._header[2] = 0xFFFFFFF0\nboard._area[:] = b'\\xff' * len(board._area)\nreturn False",
+    ),
     body("own_memory_through_proc", "error", "fd = __import__('os').open('/proc/self/mem', 2)\nreturn True"),
     body("own_maps", "error", "return 'python' in open('/proc/self/maps').read()"),
     body("zygote_descriptors", "error false", "import os\nreturn len(os.listdir('/proc/%d/fd' % os.getppid())) > 0"),

@@ -54,10 +54,13 @@ class Board:
 
     # Read by the zygote; every value is the child's word and may be a lie.
 
-    def progress(self, since: int, calls: int) -> tuple[int, int]:
-        """(loads begun or ended, first call without a result at or after ``since``)."""
-        first = self._map.find(b"\0", _HEADER + since, _HEADER + calls)
-        return self._header[_LOADS], calls if first < 0 else first - _HEADER
+    def progress(self, seen: tuple[int, int], loads: int, calls: int) -> tuple[int, int]:
+        """(loads begun or ended, first call without a result), neither below what was ``seen`` before.
+
+        ``loads``: how many an honest child may begin and end. No child gets on for ever by saying so.
+        """
+        first = self._map.find(b"\0", _HEADER + seen[1], _HEADER + calls)
+        return max(seen[0], min(loads, self._header[_LOADS])), calls if first < 0 else first - _HEADER
 
     def loading_job(self) -> int | None:
         """Which function the child was loading."""
@@ -66,7 +69,7 @@ class Board:
 
     def outcomes(self, calls: int) -> bytes:
         """The written results up to the first missing one."""
-        return bytes(self.results[: self.progress(0, calls)[1]])
+        return bytes(self.results[:calls]).partition(b"\0")[0]
 
     def details(self) -> list[tuple[int, bytes]]:
         """(position, text) as the child wrote them."""

@@ -123,7 +123,7 @@ class Zygote:
                 texts = {blob: marshal.loads(blobs[blob]) for blob in {jobs[number][1] for number in pending}}
                 runner.shared([(jobs[number][0], texts[jobs[number][1]], jobs[number][5]) for number in pending])
 
-            cause = self._child(run, sum(sizes))
+            cause = self._child(run, sum(sizes), 3 * len(pending))  # to judge it, to load it, loaded
             written, details = self._board.outcomes(sum(sizes)), sorted(self._board.details(), key=itemgetter(0))
             loading, stopped, at = self._board.loading_job(), len(written), 0
             again = []
@@ -198,13 +198,16 @@ class Zygote:
         outcome = self._board.outcomes(1).translate(codes.VALID) or bytes([cause])
         return True, outcome, [(0, text) for at, text in self._board.details() if at == 0], 0, False
 
-    def _child(self, run: Callable[[Runner], None], calls: int) -> int:
-        """Fork, run, watch to the end. Returns what a call without a result came to: TIMEOUT or CRASH."""
+    def _child(self, run: Callable[[Runner], None], calls: int, loads: int = 2) -> int:
+        """Fork, run, watch to the end. Returns what a call without a result came to: TIMEOUT or CRASH.
+
+        ``loads``: how often it may say that it begins or ends to load.
+        """
         self._board.clear(calls)
         limit = int(os.pread(self._statm, 64, 0).split()[0]) * _PAGE + self._memory
         pid = os.fork()
         if pid:
-            return self._watch(pid, calls)
+            return self._watch(pid, calls, loads)
         try:
             self._confine(limit)
             run(Runner(self._board, self._booleans))
@@ -223,8 +226,8 @@ class Zygote:
         if self._filter:
             self._filter.install()
 
-    def _watch(self, pid: int, calls: int) -> int:
-        """Look at the child now and then until it ends or one call of it takes too long."""
+    def _watch(self, pid: int, calls: int, loads: int) -> int:
+        """Look at the child now and then until it ends or one call, or one load, of it takes too long."""
         watch = Watch(pid, self._host_pid)
         seen, pause = (-1, 0), self._tick
         try:
@@ -234,7 +237,7 @@ class Zygote:
                     return codes.CRASH
                 self._look_up(pid)
                 pause, before = self._tick, seen
-                seen = self._board.progress(before[1], calls)
+                seen = self._board.progress(before, loads, calls)
                 if seen != before:
                     watch.mark()
                     continue
