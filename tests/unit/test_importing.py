@@ -153,3 +153,8 @@ def test_data_are_made_of_each_file_and_reported_without_a_call(
     assert "report: runs/demo/report.html" in said
     if kind not in (Start.cross_validation, Start.back_trans):  # whose answers a supervisor has yet to give
         assert re.search(r"(sft_dataset|import_examples|chosen_answers) +1 kept", said)
+
+
+def test_a_run_does_not_take_what_an_import_takes(capsys):
+    assert run.main(["source=file.jsonl", "kind=pairs"]) == 1
+    assert "pipeline.start.kind" in capsys.readouterr().err
