@@ -15,6 +15,7 @@ from autoif.errors import EngineError
 from autoif.execution.api import ExecutionConfig, Job, JobResult
 from autoif.execution.batches import BATCH_JOBS, OUTCOMES, Batch, Entry, Lane
 from autoif.execution.confined import codes
+from autoif.execution.confined.board import DETAIL_BYTES
 from autoif.execution.confined.channel import Gone
 from autoif.execution.imports import packages
 from autoif.execution.worker import Crew, Worker
@@ -154,7 +155,7 @@ class Run:
         entry.outcomes += outcomes
         entry.kills = kills
         for at, text in details:
-            entry.details.setdefault(at, text.decode("utf-8", "replace"))
+            entry.details.setdefault(at, _printable(text))
         if pure:
             self._pure[entry.job.function] = None
             if len(self._pure) > _REMEMBERED:
@@ -190,3 +191,11 @@ class Run:
                 entry.trusted = False
                 entry.details[at] = f"audit: {OUTCOMES[before].value} here, {OUTCOMES[code].value} when run alone"
         entry.done = True
+
+
+def _printable(text: bytes) -> str:
+    """What a function had to say, fit for a terminal: control characters are spelt out."""
+    said = text.decode("utf-8", "replace")
+    if said.isprintable():
+        return said
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in said)[:DETAIL_BYTES]

@@ -80,6 +80,12 @@ def test_details_are_short_and_the_same_in_every_run(engine: ExecutionEngine) ->
     assert len(result.details[1]) <= 160
 
 
+def test_details_hold_no_control_characters(engine: ExecutionEngine) -> None:
+    source = "def evaluate(response):\n    raise ValueError('\\x1b[2J\\x07\\r\\u202e' + response)\n"
+    (result,) = engine.run([Job(source, ("é 日",))])
+    assert result.details == {0: r"ValueError: \x1b[2J\x07\r\u202eé 日"}
+
+
 @pytest.mark.parametrize(
     "source",
     [
