@@ -79,15 +79,18 @@ def log_likelihoods(config: RunConfig, model: Path | None) -> Any:
         raise MissingExtraError(error.name or "lm_eval", "eval") from None
     import torch
 
+    from evaluation.lm_bridge import quiet
+
     if config.hardware.threads:
         torch.set_num_threads(config.hardware.threads)
     gpu = config.hardware.accelerator is Accelerator.gpu
-    scorer = HFLM(
-        pretrained=str(_folder(config, model)),
-        device="cuda" if gpu else "cpu",
-        dtype="bfloat16" if config.hardware.precision is Precision.bf16 else "float32",
-        batch_size=1,
-    )
+    with quiet():
+        scorer = HFLM(
+            pretrained=str(_folder(config, model)),
+            device="cuda" if gpu else "cpu",
+            dtype="bfloat16" if config.hardware.precision is Precision.bf16 else "float32",
+            batch_size=1,
+        )
     vocabulary = int(scorer.model.config.get_text_config().vocab_size)
     room = (LOGIT_BYTES_GPU if gpu else LOGIT_BYTES_CPU) // (TOKENS * vocabulary * 4)
     scorer.batch_size_per_gpu = max(1, min(batch, room))
