@@ -9,11 +9,6 @@ from pathlib import Path
 
 def main(arguments: list[str]) -> int:
     """Run with command-line ``arguments``; returns the exit code: 1 for a user's mistake, 130 when stopped."""
-    if {"-h", "--help"} & set(arguments):
-        from autoif import usage
-
-        print(usage.text(Path(__file__).resolve().parent / "conf"))
-        return 0
     from autoif.errors import AutoifError
 
     try:
@@ -33,6 +28,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    if {"-h", "--help"} & set(arguments):
+        from autoif import usage
+
+        print(usage.text(Path(__file__).resolve().parent / "conf"))
+        return 0
     from autoif import border
 
     overrides = [argument for argument in arguments if argument not in ("-m", "--multirun")]
