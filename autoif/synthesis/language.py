@@ -50,6 +50,8 @@ LANGUAGES = frozenset(_SMALL_WORDS) | frozenset(_SCRIPTS.values())
 def language(text: str) -> str | None:
     """The ISO 639-1 code of the language of ``text``, or None when it cannot be told."""
     words = _WORD.findall(text.lower())
+    if text.isascii():
+        return _by_small_words(words)
     scripts = Counter(_script(character) for word in words for character in word)
     scripts.pop("", None)
     if not scripts:
@@ -63,8 +65,8 @@ def language(text: str) -> str | None:
 
 def _by_small_words(words: list[str]) -> str | None:
     """The language with most small words; a tie, or none at all, tells nothing."""
-    found = Counter({code: sum(word in known for word in words) for code, known in _known().items()})
-    (first, most), (_, second) = found.most_common(2)
+    found = {code: sum(map(known.__contains__, words)) for code, known in _known().items()}
+    (first, most), (_, second), *_ = sorted(found.items(), key=lambda item: -item[1])
     return first if most > second else None
 
 
