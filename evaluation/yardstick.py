@@ -16,7 +16,7 @@ from autoif.synthesis.graph import Synthesis, instruction_level
 
 
 def yardstick(config: RunConfig, made: Synthesis) -> tuple[Stage, list[Stage]]:
-    """The stage whose verified instructions make the held-out prompts, and what it takes beyond the run's own stages."""
+    """The stage whose verified instructions make the held-out prompts, and what it takes beyond the run's stages."""
     if config.evaluation.heldout.checks is Checks.own:
         return made.verified, []
     pipeline = config.pipeline
