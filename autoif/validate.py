@@ -330,7 +330,8 @@ def _decisions(pipeline: PipelineConfig) -> Iterator[str]:
             f"pipeline.write_verifiers.samples={written}"
         )
     if pipeline.score.samples > 1 and pipeline.score.temperature == 0:
-        yield f"pipeline.score.samples={pipeline.score.samples} are all the same: set pipeline.score.temperature above 0"
+        again = f"pipeline.score.samples={pipeline.score.samples} are all the same"
+        yield f"{again}: set pipeline.score.temperature above 0"
     if unknown := set(pipeline.queries.languages) - LANGUAGES:
         known = ", ".join(sorted(LANGUAGES))
         yield f"pipeline.queries.languages: cannot tell {', '.join(sorted(unknown))}; expected some of {known}"
