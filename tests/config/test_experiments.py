@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from autoif import border, sweep, tasks
+from autoif import border, sweep
+from autoif import point as process
 from autoif.border import CONF
 from autoif.config import GrpoAlgorithm, OnlineDpoAlgorithm, RecordedSupervisor
 from autoif.errors import ConfigError
@@ -215,7 +216,7 @@ def test_a_point_without_its_data_is_left_out_at_a_smaller_scale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran = []
-    monkeypatch.setattr(tasks, "dispatch", lambda config, *_: ran.append(config.experiment.point))
+    monkeypatch.setattr(process, "run_in_child", lambda config: ran.append(config.experiment.point))
     chosen = ["experiment=table1_main", "scale=cpu", "experiment.point=qwen2_7b_sharegpt,qwen2_7b_online_dpo"]
     places = [f"paths.store={tmp_path}/store", f"paths.runs={tmp_path}/runs"]
     cfg, _ = border.compose_any([*chosen, *places], multirun=False)
