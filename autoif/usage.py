@@ -29,6 +29,7 @@ _GROUPS = {
     "supervisor": "what writes and judges",
     "pipeline": "synthesis",
     "ablation": "what it does without",
+    "data": "what SFT learns",
     "algorithm": "training",
     "hardware": "where it runs",
     "evaluation": "what is measured",

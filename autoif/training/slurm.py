@@ -26,7 +26,12 @@ def resources(hardware: HardwareConfig) -> dict[str, str]:
     }
     if slurm.gres:
         wanted["gres"] = f"{slurm.gres}:{hardware.devices}"
-    chosen = {name: getattr(slurm, name) for name in ("partition", "account", "qos", "constraint")}
+    chosen = {
+        "partition": slurm.partition,
+        "account": slurm.account,
+        "qos": slurm.qos,
+        "constraint": slurm.constraint,
+    }
     return wanted | {name: value for name, value in chosen.items() if value}
 
 

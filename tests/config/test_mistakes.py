@@ -62,7 +62,7 @@ CONTRADICTIONS = [
     ("hardware.offload_optimizer=true hardware.strategy=zero3", "hardware.offload_optimizer moves states from a GPU"),
     ("hardware.offload_optimizer=true", "hardware.offload_optimizer needs"),
     ("hardware.techniques.liger=true", "hardware.techniques.liger=true needs hardware.accelerator=gpu"),
-    ("hardware=cpu_zero3 hardware.techniques.compile=true", "turn one off"),
+    ("hardware.strategy=zero3 hardware.devices=2 hardware.techniques.compile=true", "turn one off"),
     ("hardware.attention=flash_attention_2", "needs hardware.accelerator=gpu and hardware.precision=bf16"),
     ("hardware.attention=flash", "expected one of eager, flash_attention_2, sdpa"),
     ("algorithm.dpo.max_length=9000", "algorithm.dpo.max_length=9000 exceeds model.context_length=8192"),

@@ -23,6 +23,8 @@ COMPANIONS = {
     "setting=self_alignment": ["supervisor=self"],
     "hardware=a100x8": ["algorithm=online_dpo"],
     "hardware=h800x64": ["algorithm=online_dpo"],
+    "hardware=slurm_a100x8": ["algorithm=online_dpo"],
+    "hardware=slurm_h800x64": ["algorithm=online_dpo"],
     "scale=cpu": ["experiment=table3_components"],
 }
 """What an option cannot do without."""

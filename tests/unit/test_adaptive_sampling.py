@@ -207,6 +207,8 @@ def policy_answers(number: int) -> list[str]:
 
 
 def test_the_policy_is_sampled_adaptively_too_and_closed(engine: ExecutionEngine, tmp_path: Path) -> None:
+    prompts: Any = [prompt(number) for number in range(3)]
+    dealt = [prompts.index(one) for one in respond.window(prompts, 1, 2, seed=0)]
     scripts = [policy_answers(number) + ["never asked"] * 3 for number in range(3)]
     fixed = respond.SampleConfig(iteration=1, samples=5, temperature=0.8, top_p=0.9, max_tokens=5, prompts=2)
     wanted = adaptive.wanted_of_policy(pipeline(max_chosen=1, max_rejected=1), QualityConfig())
@@ -214,10 +216,10 @@ def test_the_policy_is_sampled_adaptively_too_and_closed(engine: ExecutionEngine
     policy = made.engines.supervisor
     made.engines.policy = lambda folder, identity: policy
     model: Any = SimpleNamespace(files=tmp_path, entry=SimpleNamespace(fingerprint="abc"))
-    rows, _ = split(adaptive.sample(made, [prompt(number) for number in range(3)], model))  # type: ignore[arg-type]
-    assert [[response.text for response in row.responses] for row in rows] == [[HALF, BAD, GOOD], [GOOD, BAD]]
+    rows, _ = split(adaptive.sample(made, prompts, model))
+    assert [[response.text for response in row.responses] for row in rows] == [policy_answers(n) for n in dealt]
     assert policy.closed == 1
-    assert policy.requests[0].messages[0].content == prompt(0).text
+    assert policy.requests[0].messages[0].content == prompt(dealt[0]).text
 
 
 # --- as a stage, behind the call cache, against a real server
