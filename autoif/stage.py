@@ -27,7 +27,7 @@ from autoif.errors import AutoifError
 from autoif.generation.accounting import charged_to
 from autoif.progress import CALLS, EXECUTIONS, RECORDS, advance, bar
 from autoif.records import RECORD_VERSION, Record, Reject, encode
-from autoif.store import Entry, Manifest, Store, StoreError, write_atomically
+from autoif.store import Entry, Manifest, Store, StoreError, sha256_of, write_atomically
 
 if TYPE_CHECKING:
     from autoif.engines import Engines
@@ -256,7 +256,7 @@ def _run(stage: Stage, entry: Entry, store: Store, engines: Engines) -> Manifest
         kept=journal.kept,
         rejected=journal.rejected,
         records_bytes=journal.records_bytes,
-        sha256=_sha256(entry.records_path),
+        sha256=sha256_of(entry.records_path),
         seconds=round(before + time.monotonic() - started, 3),
         facts=context.facts,
     )
@@ -297,8 +297,3 @@ def _reopen(path: Path, size: int) -> Any:
     file.truncate(size)
     file.seek(size)
     return file
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -176,6 +176,12 @@ class Store:
             ) from None
 
 
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write, sync, rename: readers see the old file or the new one, never a part."""
     part = path.with_name(path.name + ".part")

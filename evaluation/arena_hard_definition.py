@@ -24,8 +24,7 @@ def _measure(version: Version, setup: Setup) -> Iterator[EvaluationItem]:
     judging = need_judge(setup.judging, version.name)
     setup.path(version.source())
     items = arena_hard.load(version, setup.data_dir)
-    chosen = first(version, items, setup.settings.limit)
-    setup.facts["sample"] = len(chosen) < len(items)
+    chosen = setup.part(first(version, items, setup.settings.limit), items)
     baseline = _baseline(version, chosen, setup)
     answered = list(arena_hard.generate(setup.generator, chosen, setup.sampling(), setup.seed))
     yield from judging.run(

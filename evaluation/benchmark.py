@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from autoif.config import BenchmarkConfig, ChoiceConfig, SectionConfig
 from autoif.errors import ConfigError, DataError, EngineError
@@ -15,6 +15,8 @@ from autoif.records import EvaluationItem, Result
 from evaluation import data
 from evaluation.data import Source
 from evaluation.judge import Judging
+
+T = TypeVar("T")
 
 
 def _no_scorer() -> NoReturn:
@@ -51,11 +53,28 @@ class Setup:
         data.note(source, path, self.facts)
         return path
 
+    def part(self, chosen: list[T], of: Sized) -> list[T]:
+        """``chosen``, noted as a part of the benchmark where there are more ``of`` its prompts."""
+        self.facts["sample"] = len(chosen) < len(of)
+        return chosen
+
     def sampling(self, own: float = 0.0) -> Sampling:
         """How answers are decoded, where the benchmark's ``own`` temperature is not overruled."""
         assert isinstance(self.settings, BenchmarkConfig), "this benchmark's answers are not texts"
         temperature = own if self.temperature is None else self.temperature
         return Sampling(temperature=temperature, max_tokens=self.settings.max_tokens)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of an ``evaluate`` that runs one of lm-eval's tasks of texts."""
+        sampling = self.sampling()
+        return {
+            "model": self.model,
+            "limit": self.settings.limit,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "seed": self.seed,
+            "facts": self.facts,
+        }
 
     @property
     def shots(self) -> int:

@@ -10,13 +10,13 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from autoif.errors import DataError
 from autoif.records import EvaluationItem
 from evaluation import choice
-from evaluation.benchmark import Benchmark, Existing, Setup
+from evaluation.benchmark import Benchmark, Setup
 from evaluation.choice import Item, Style
 from evaluation.data import Source
 from evaluation.lm_tasks import FOLDER, package_missing
@@ -67,16 +67,12 @@ def _measure(setup: Setup) -> Iterator[EvaluationItem]:
     )
 
 
-def _existing(given: Existing) -> Sequence[EvaluationItem]:
-    raise DataError(f"{given.benchmark} is scored by log-likelihoods: there are no answers to score")
-
-
 DEFINITION = Benchmark(
     name=BENCHMARK,
     size=SOURCE.rows,
     sources=(SOURCE,),
     measure=_measure,
-    rescore=_existing,
+    rescore=choice.no_answers,
     lacks=lambda _: package_missing(),
     parts=52,
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from autoif.errors import DataError
 from autoif.records import EvaluationItem
@@ -19,6 +19,8 @@ from evaluation.lm_tasks import FOLDER
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+    from evaluation.benchmark import Existing
 
 LETTERS = "ABCD"
 
@@ -129,3 +131,8 @@ def dataset(path: str, **_: Any) -> dict[str, Dataset]:
 
     with open(path, encoding="utf-8") as lines:
         return {"test": Dataset.from_list([json.loads(line) for line in lines])}
+
+
+def no_answers(given: Existing) -> NoReturn:
+    """Score existing answers: there are none to score, choices are told apart by their log-likelihoods."""
+    raise DataError(f"{given.benchmark} is scored by log-likelihoods: there are no answers to score")

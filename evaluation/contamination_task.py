@@ -13,6 +13,7 @@ import msgspec
 from autoif.config import ContaminationConfig, RunConfig
 from autoif.errors import ConfigError, DataError
 from autoif.jsonrows import read_rows
+from autoif.planning.text import aligned
 from autoif.progress import track
 from autoif.records import Contamination, Reject
 from autoif.stage import Stage, run_stage
@@ -86,15 +87,7 @@ def render(rows: Sequence[Contamination]) -> str:
     """A table as the paper's fourth, and below it what the plainest cases look like."""
     words = rows[0].words if rows else 0
     head = ("data", "benchmark", "train", "test", f"{words}-gram", "contaminated", "rows", "rephrased")
-    table = [head, *(_cells(row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in table
-    ]
+    lines = aligned([head, *map(_cells, rows)], left=2)
     share = f"{rows[0].share:.0%}" if rows else ""
     notes = [
         "",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from autoif.errors import DataError, MissingExtraError
+from autoif.store import sha256_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def content(source: Source, data_dir: str | None) -> str:
     """What a fingerprint says of the data: the local file's SHA-256, else its address on the hub."""
     path = Path(data_dir).expanduser() / source.file if data_dir is not None else None
     if path is not None and path.is_file():
-        return sha256(path)
+        return sha256_of(path)
     return f"hub:{source.hub_id}/{source.hub_file}@{source.revision or 'main'}"
 
 
@@ -108,15 +109,9 @@ def use_nltk(data_dir: str | None) -> None:
                 nltk.data.path.insert(0, listed)
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def note(source: Source, path: Path, facts: dict[str, Any]) -> None:
     """Put the file's hash among ``facts``; one that is not the published file is named in ``facts["other_data"]``."""
-    found = sha256(path)
+    found = sha256_of(path)
     facts.setdefault("data_sha256", {})[source.file] = found
     same_form = path.suffix == Path(source.file).suffix
     if source.sha256 is not None and same_form and found != source.sha256:
@@ -129,7 +124,7 @@ def sha256_of_all(paths: Iterable[Path], root: Path) -> str:
     """SHA-256 over several files and their names below ``root``."""
     state = hashlib.sha256()
     for path in paths:
-        state.update(f"{path.relative_to(root)}\0{sha256(path)}\0".encode())
+        state.update(f"{path.relative_to(root)}\0{sha256_of(path)}\0".encode())
     return state.hexdigest()
 
 

@@ -13,6 +13,7 @@ from autoif.execution import ExecutionConfig
 from autoif.generation.factory import supervisor_identity
 from autoif.records import EvaluationItem, Result
 from autoif.stage import Context, Estimate, Rows, Stage
+from autoif.store import sha256_of
 from evaluation import data, registry, rescoring, summary
 from evaluation.benchmark import Existing
 from evaluation.stages import judging
@@ -123,7 +124,7 @@ def results_of_existing(context: Context, items: Rows[EvaluationItem]) -> Iterat
 def digest(path: Path, setting: str) -> str:
     """SHA-256 of a file, or of all files below a folder with their names. Raises :class:`DataError`."""
     if path.is_file():
-        return data.sha256(path)
+        return sha256_of(path)
     if not path.is_dir():
         raise DataError(f"evaluation.{setting}={path} does not exist")
     return data.sha256_of_all(sorted(file for file in path.rglob("*") if file.is_file()), path)

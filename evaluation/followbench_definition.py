@@ -15,8 +15,7 @@ def _measure(setup: Setup) -> Iterator[EvaluationItem]:
     for source in SOURCES:
         setup.path(source)
     items = followbench.load(setup.data_dir)
-    chosen = first(items, setup.settings.limit)
-    setup.facts["sample"] = len(chosen) < len(items)
+    chosen = setup.part(first(items, setup.settings.limit), items)
     answered = list(followbench.generate(setup.generator, chosen, setup.sampling(), setup.seed))
     yield from _judge(setup, answered, setup.model)
 

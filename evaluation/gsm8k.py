@@ -147,16 +147,7 @@ def dataset(path: str, chosen: list[int] | None = None, **_: Any) -> dict[str, D
 
 
 def _measure(setup: Setup) -> Iterator[EvaluationItem]:
-    yield from evaluate(
-        setup.generator,
-        setup.path(SOURCE),
-        model=setup.model,
-        limit=setup.settings.limit,
-        max_tokens=setup.sampling().max_tokens,
-        temperature=setup.sampling().temperature,
-        seed=setup.seed,
-        facts=setup.facts,
-    )
+    return evaluate(setup.generator, setup.path(SOURCE), **setup.options())
 
 
 def _existing(given: Existing) -> Iterator[EvaluationItem]:

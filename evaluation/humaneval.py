@@ -191,8 +191,7 @@ def _item(
 
 def _measure(setup: Setup) -> Iterator[EvaluationItem]:
     problems = load(setup.path(SOURCE))
-    chosen = list(problems.values())[: setup.settings.limit]
-    setup.facts["sample"] = len(chosen) < len(problems)
+    chosen = setup.part(list(problems.values())[: setup.settings.limit], problems)
     answered = generate(setup.generator, chosen, setup.sampling(), setup.seed)
     with ExecutionEngine(limits(setup.execution)) as engine:
         yield from score(engine, answered, setup.model)

@@ -181,8 +181,7 @@ def score(
 def _measure(setup: Setup) -> Iterator[EvaluationItem]:
     items = load(setup.path(SOURCE))
     classes = checkers(setup.data_dir)
-    chosen = items[: setup.settings.limit]
-    setup.facts["sample"] = len(chosen) < len(items)
+    chosen = setup.part(items[: setup.settings.limit], items)
     answered = generate(setup.generator, chosen, setup.sampling(), setup.seed)
     yield from score(classes, answered, setup.model, setup.facts)
 

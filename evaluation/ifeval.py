@@ -191,16 +191,7 @@ def _item(sample: lm_tasks.Sample, model: str) -> EvaluationItem:
 def _measure(setup: Setup) -> Iterator[EvaluationItem]:
     path = setup.path(IFEVAL)
     prepare(setup.data_dir)
-    yield from evaluate(
-        setup.generator,
-        path,
-        model=setup.model,
-        limit=setup.settings.limit,
-        max_tokens=setup.sampling().max_tokens,
-        temperature=setup.sampling().temperature,
-        seed=setup.seed,
-        facts=setup.facts,
-    )
+    return evaluate(setup.generator, path, **setup.options())
 
 
 def _existing(given: Existing) -> Iterator[EvaluationItem]:

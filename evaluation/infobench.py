@@ -177,8 +177,7 @@ def _scored(item: Item, reply: str, verdicts: Sequence[bool | None], model: str,
 
 def _measure(setup: Setup) -> Iterator[EvaluationItem]:
     judging, items = need_judge(setup.judging, BENCHMARK), load(setup.path(SOURCE))
-    chosen = items[: setup.settings.limit]
-    setup.facts["sample"] = len(chosen) < len(items)
+    chosen = setup.part(items[: setup.settings.limit], items)
     answered = list(generate(setup.generator, chosen, setup.sampling(), setup.seed))
     yield from judging.run(answered, lambda pairs, judge: score(pairs, judge, setup.model), setup.facts)
 

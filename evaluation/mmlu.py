@@ -7,14 +7,14 @@ parquet files, which may lie there as ``mmlu/dev.parquet`` and ``mmlu/test.parqu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from autoif.errors import DataError
 from autoif.records import EvaluationItem
 from evaluation import choice, data
-from evaluation.benchmark import Benchmark, Existing, Setup
+from evaluation.benchmark import Benchmark, Setup
 from evaluation.choice import Item, Style
 from evaluation.data import Source
 from evaluation.lm_tasks import FOLDER, package_missing
@@ -93,10 +93,6 @@ def _measure(setup: Setup) -> Iterator[EvaluationItem]:
     )
 
 
-def _existing(given: Existing) -> Sequence[EvaluationItem]:
-    raise DataError(f"{given.benchmark} is scored by log-likelihoods: there are no answers to score")
-
-
 class _Mmlu(Benchmark):
     """Its files may also lie as folders."""
 
@@ -119,7 +115,7 @@ DEFINITION = _Mmlu(
     size=14_042,
     sources=tuple(SOURCES.values()),
     measure=_measure,
-    rescore=_existing,
+    rescore=choice.no_answers,
     lacks=lambda _: package_missing(),
     parts=57,
 )

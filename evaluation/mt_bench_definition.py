@@ -19,8 +19,7 @@ def _measure(setup: Setup) -> Iterator[EvaluationItem]:
         mt_bench.load(setup.data_dir),
         mt_bench.load_prompts(setup.data_dir),
     )
-    chosen = items[: setup.settings.limit]
-    setup.facts["sample"] = len(chosen) < len(items)
+    chosen = setup.part(items[: setup.settings.limit], items)
     answered = mt_bench.generate(setup.generator, chosen, setup.sampling().max_tokens, setup.seed, setup.temperature)
     yield from judging.run(
         answered, lambda pairs, judge: mt_bench.score(pairs, judge, prompts, setup.model), setup.facts

@@ -7,11 +7,15 @@ from collections.abc import Iterable, Sequence
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]], total: Sequence[str] = (), left: int = 1) -> str:
     """A table with a rule under its header and above ``total``; the first ``left`` columns are flush left."""
-    lines = [header, *rows, *([total] if total else [])]
-    widths = [max(len(line[column]) for line in lines if column < len(line)) for column in range(len(header))]
-    text = [_line(line, widths, left) for line in lines]
+    text = aligned([header, *rows, *([total] if total else [])], left)
     rule = "─" * max(map(len, text))
     return "\n".join([text[0], rule, *text[1:-1], rule, text[-1]] if total else [text[0], rule, *text[1:]])
+
+
+def aligned(lines: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Lines of cells, the first the longest, as text in columns; the first ``left`` columns are flush left."""
+    widths = [max(len(line[column]) for line in lines if column < len(line)) for column in range(len(lines[0]))]
+    return [_line(line, widths, left) for line in lines]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], left: int) -> str:

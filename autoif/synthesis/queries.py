@@ -6,7 +6,6 @@ human turn of a conversation is its query. Rows stream: the list is never in mem
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import json
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from autoif.config import QueriesConfig, QuerySource
 from autoif.errors import DataError
 from autoif.records import Query, Reject, digest, unicode
 from autoif.stage import Context, Estimate
+from autoif.store import sha256_of
 from autoif.synthesis.language import language
 from autoif.synthesis.prompts import shipped
 
@@ -34,8 +34,7 @@ def content_id(path: Path | None) -> str:
     if path is None:
         return "missing"
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError:
         return "missing"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from autoif.config import (
     AlgorithmConfig,
@@ -31,15 +32,13 @@ def training(config: RunConfig, algorithm: AlgorithmConfig, made: Synthesis) -> 
     """SFT, then what the algorithm adds to it. Every stage of TrainStep rows leaves a model."""
     if isinstance(algorithm, NoTraining):
         return []
-    sft = Stage(
+    sft = _trains(
+        config,
+        algorithm.sft,
         name="train_sft",
-        record=TrainStep,
         function=train_sft,
-        config=_settings(config, algorithm.sft),
         inputs=(made.examples,),
         engines={"model": model_identity(config.model)},
-        seed=config.seed,
-        estimate=partial(_steps, algorithm.sft),
     )
     match algorithm:
         case SftAlgorithm():
@@ -61,15 +60,7 @@ def training(config: RunConfig, algorithm: AlgorithmConfig, made: Synthesis) -> 
 def _offline(config: RunConfig, algorithm: OfflineDpoAlgorithm, made: Synthesis, sft: Stage) -> list[Stage]:
     """DPO on pairs from the supervisor's answers, or on those of a file."""
     pairs = made.pairs or preference_pairs(config, made)
-    dpo = Stage(
-        name="train_dpo",
-        record=TrainStep,
-        function=train_dpo,
-        config=_settings(config, algorithm.dpo),
-        inputs=(pairs, sft, sft),
-        seed=config.seed,
-        estimate=partial(_steps, algorithm.dpo),
-    )
+    dpo = _trains(config, algorithm.dpo, name="train_dpo", function=train_dpo, inputs=(pairs, sft, sft))
     return [dpo] if made.pairs else [pairs, dpo]
 
 
@@ -166,15 +157,13 @@ def _pairs_and_dpo(
         seed=config.seed,
         estimate=partial(datasets.estimate_pairs, preference),
     )
-    trained = Stage(
+    trained = _trains(
+        config,
+        algorithm.dpo,
         name="train_dpo",
         label=f"train_dpo_{iteration}",
-        record=TrainStep,
         function=train_dpo,
-        config=_settings(config, algorithm.dpo),
         inputs=(pairs, model, reference),
-        seed=config.seed,
-        estimate=partial(_steps, algorithm.dpo),
     )
     return [pairs, trained]
 
@@ -190,21 +179,28 @@ def _groups_and_grpo(
         config=groups.GroupsConfig(standardise=algorithm.standardise, quality=algorithm.quality),
         inputs=(verified,),
     )
-    trained = Stage(
+    trained = _trains(
+        config,
+        algorithm.grpo,
         name="train_grpo",
         label=f"train_grpo_{iteration}",
-        record=TrainStep,
         function=train_grpo,
-        config=_settings(config, algorithm.grpo),
         inputs=(compared, model, reference),
-        seed=config.seed,
-        estimate=partial(_steps, algorithm.grpo),
     )
     return [compared, trained]
 
 
-def _settings(config: RunConfig, of: TrainingConfig) -> TrainStageConfig:
-    return TrainStageConfig(training=of, model=config.model, hardware=config.hardware, cache=config.paths.cache)
+def _trains(config: RunConfig, training: TrainingConfig, **own: Any) -> Stage:
+    """A stage that trains with ``training``; ``own``: what it has beside the other ones."""
+    return Stage(
+        record=TrainStep,
+        config=TrainStageConfig(
+            training=training, model=config.model, hardware=config.hardware, cache=config.paths.cache
+        ),
+        seed=config.seed,
+        estimate=partial(_steps, training),
+        **own,
+    )
 
 
 def _steps(training: TrainingConfig, rows: int, *others: int) -> Estimate:
