@@ -25,6 +25,8 @@ _AHEAD = 2
 _WINDOW = 3 * BATCH_JOBS
 """Jobs for each worker between the first unanswered one and the last one read."""
 _WINDOW_CHARACTERS = 64 << 20
+_BUSY = 2
+"""Workers with a batch for each core: a function that sleeps or waits leaves its core to another."""
 _DEATHS = 3
 _REMEMBERED = 4096
 _LONG = (codes.SLOW, codes.EACH)
@@ -45,6 +47,7 @@ class Run:
         self._again: deque[Batch] = deque()  # to be sent once more
         self._slow: deque[Batch] = deque()
         self._sent: dict[Worker, Batch] = {}
+        self._resting: set[Worker] = set()  # of those: their child sleeps
         self._pure: OrderedDict[str, None] = OrderedDict()
         self._selector = selectors.DefaultSelector()
         self._inputs: Sequence[str] = ()  # of the job read last
@@ -99,7 +102,8 @@ class Run:
     def _dispatch(self, more: bool) -> None:
         """Give idle workers something to do. ``more``: jobs are still to be read, so that batches need not shrink."""
         ending = not more or self._far_ahead()
-        while len(self._sent) < self._crew.count and (batch := self._next(ending)):
+        most = _BUSY * self._crew.count
+        while self._awake() < self._crew.count and len(self._sent) < most and (batch := self._next(ending)):
             worker = self._crew.take(bool(batch.packages))
             self._sent[worker] = batch
             self._selector.register(worker, selectors.EVENT_READ)
@@ -108,19 +112,24 @@ class Run:
             except Gone:
                 self._lost(worker)
 
+    def _awake(self) -> int:
+        """How many workers need a core."""
+        return len(self._sent) - len(self._resting)
+
     def _next(self, ending: bool) -> Batch | None:
         """What to run now. Functions that misbehave start early, on half of the workers at most: they take long.
         Batches shrink when nothing more comes, so that the workers finish together."""
         if self._again:
             return self._again.popleft()
-        workers, sent = self._crew.count, self._sent.values()
+        workers = self._crew.count
         lanes = [lane for lane in self._lanes.values() if lane]
-        if self._slow and (not lanes or sum(batch.kind in _LONG for batch in sent) < workers // 2):
+        long = sum(batch.kind in _LONG for worker, batch in self._sent.items() if worker not in self._resting)
+        if self._slow and (not lanes or long < workers // 2):
             return self._slow.popleft()
         if not lanes:
             return None
         oldest = min(lanes, key=lambda lane: lane.oldest)
-        return oldest.cut(_AHEAD * workers, workers - len(sent)) if ending and workers > 1 else oldest.cut()
+        return oldest.cut(_AHEAD * workers, workers - self._awake()) if ending and workers > 1 else oldest.cut()
 
     def _collect(self) -> None:
         for key, _ in self._selector.select():
@@ -129,6 +138,12 @@ class Run:
                 answers = worker.channel.receive()
             except Gone:
                 self._lost(worker)
+                continue
+            if answers == codes.RESTING:
+                self._resting.add(worker)
+                continue
+            self._resting.discard(worker)
+            if answers == codes.AWAKE:
                 continue
             self._selector.unregister(worker)
             self._crew.put_back(worker)
@@ -143,6 +158,7 @@ class Run:
         """A worker was killed from outside: its batch goes to another."""
         self._selector.unregister(worker)
         self._crew.drop(worker)
+        self._resting.discard(worker)
         batch = self._sent.pop(worker)
         batch.deaths += 1
         if batch.deaths >= _DEATHS:

@@ -88,7 +88,7 @@ class Worker:
 
 
 class Crew:
-    """The workers of one run: at most ``count`` busy at once, heavy ones started when first needed."""
+    """The workers of one run: ``count`` of them at first; heavy ones, and more, are started when first needed."""
 
     def __init__(self, settings: dict[str, Any], count: int) -> None:
         if not sys.platform.startswith("linux"):
@@ -106,7 +106,7 @@ class Crew:
         self._idle = workers
 
     def take(self, heavy: bool) -> Worker:
-        """An idle worker of the kind. Call it only while fewer than ``count`` are busy.
+        """An idle worker of the kind, or a new one.
 
         Raises:
             EngineError: when a new one is needed and cannot be started.

@@ -7,6 +7,7 @@ response; upstream counts such calls as 0 and turns good answers into DPO negati
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autoif.config import Bound, Counts
@@ -50,7 +51,10 @@ def agrees(outcome: Outcome, expected: bool) -> bool:
 def matrices(
     engine: ExecutionEngine, groups: Iterable[tuple[Sequence[Function], Sequence[str]]]
 ) -> Iterator[list[JobResult]]:
-    """For each (functions, inputs): one result a function, in order. Groups stream through the engine's workers."""
+    """For each (functions, inputs): one result a function, in order. Groups stream through the engine's workers.
+
+    A function that the audit caught answering otherwise when alone gives no evidence: its calls count as skipped.
+    """
     sizes: list[int] = []
 
     def jobs() -> Iterator[Job]:
@@ -66,7 +70,7 @@ def matrices(
         while done < len(sizes) and sizes[done] == 0:
             yield []
             done += 1
-        group.append(result)
+        group.append(result if result.trusted else _silenced(result))
         if len(group) == sizes[done]:
             yield group
             group = []
@@ -74,3 +78,7 @@ def matrices(
     for size in sizes[done:]:
         if size == 0:
             yield []
+
+
+def _silenced(result: JobResult) -> JobResult:
+    return replace(result, outcomes=(Outcome.SKIPPED,) * len(result.outcomes))

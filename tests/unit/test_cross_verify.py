@@ -234,3 +234,12 @@ def test_a_function_that_the_audit_caught_is_out_with_the_evidence():
     (caught,) = [drop for drop in dropped if drop.reason == "function_untrustworthy"]
     assert caught.record.functions[0].code == counting
     assert "when run alone" in caught.detail
+
+
+def test_a_function_that_the_audit_caught_says_nothing_about_any_input():
+    counting = "seen = []\ndef evaluate(response):\n    seen.append(response)\n    return len(seen) == 1"
+    functions = verifier(counting, A, cases=CASES).functions
+    with ExecutionEngine(ExecutionConfig(workers=1, audit_rate=1.0)) as auditing:
+        ((caught, honest),) = matrices(auditing, [(functions, ["c0", "c3"])])
+    assert (caught.trusted, caught.outcomes) == (False, (Outcome.SKIPPED, Outcome.SKIPPED))
+    assert (honest.trusted, honest.outcomes) == (True, (Outcome.TRUE, Outcome.FALSE))

@@ -143,6 +143,19 @@ def test_waiting_for_a_core_counts_neither_as_computing_nor_as_sleeping() -> Non
         pytest.skip("this kernel let the call run before the others: it did not have to wait")
 
 
+@pytest.mark.parametrize(("body", "workers"), [("time.sleep(60)", 2), ("sum(range(10 ** 12))", 1)])
+def test_a_function_that_sleeps_leaves_its_core_to_another(body: str, workers: int) -> None:
+    """Work that is ready to run never has more processes than the cores it was given."""
+    source = f"import time\ndef evaluate(r):\n    {body}\n"
+    others = children(os.getpid())
+    with ExecutionEngine(ExecutionConfig(workers=1, cpu_seconds=0.3, wall_seconds=0.3)) as running:
+        results = list(running.run([Job(source, ("a",) * 4)] * 3))
+        assert len(children(os.getpid()) - others) == workers
+    assert [[outcome.value for outcome in result.outcomes] for result in results] == [
+        ["timeout", "timeout", "timeout", "skipped"]
+    ] * 3
+
+
 def test_a_crash_costs_one_call(engine: ExecutionEngine) -> None:
     source = "import os\ndef evaluate(response):\n    return os._exit(0) if response == 'x' else True\n"
     assert outcomes(engine, source, "a", "x", "b") == ["true", "crash", "true"]

@@ -14,6 +14,9 @@ CHILD_CODES = frozenset((TRUE, FALSE, NONE, OTHER, ERROR, MEMORY, LOAD_ERROR))
 VALID = bytes(code if code in CHILD_CODES else CRASH for code in range(256))
 """Translation table: a byte that no honest child writes is a crash."""
 
+RESTING, AWAKE = "resting", "awake"
+"""What a zygote says while it works on a batch: its child sleeps and leaves its core free; it no longer does."""
+
 SHARED = "shared"
 """Functions that pass the purity gate share a child; the others get one each."""
 OWN = "own"

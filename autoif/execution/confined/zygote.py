@@ -30,6 +30,8 @@ _IDLE_MILLISECONDS = 500
 _TICK = 0.01
 """Seconds between two looks at a child; a time-out comes at most so late."""
 _SHORTEST = 0.001
+_NAP = 0.05
+"""A child that has slept for so many seconds leaves its core to another."""
 _PAGE = resource.getpagesize()
 Details = list[tuple[int, bytes]]
 Job = tuple[str, int, int, int, int, bool]
@@ -229,7 +231,7 @@ class Zygote:
     def _watch(self, pid: int, calls: int, loads: int) -> int:
         """Look at the child now and then until it ends or one call, or one load, of it takes too long."""
         watch = Watch(pid, self._host_pid)
-        seen, pause = (-1, 0), self._tick
+        seen, pause, resting = (-1, 0), self._tick, False
         try:
             while True:
                 signal.sigtimedwait((signal.SIGCHLD,), pause)
@@ -242,6 +244,9 @@ class Zygote:
                     watch.mark()
                     continue
                 watch.look()
+                if (watch.asleep > _NAP) is not resting:
+                    resting = not resting
+                    self._channel.send(codes.RESTING if resting else codes.AWAKE)
                 left = min(self._cpu - watch.cpu, self._wall - watch.asleep)
                 if left < 0:
                     self._kill(pid)
@@ -249,6 +254,8 @@ class Zygote:
                 pause = min(pause, left + _SHORTEST)
         finally:
             watch.close()
+            if resting:
+                self._channel.send(codes.AWAKE)
 
     def _host_pid(self) -> int:
         """The child's id outside of our process-id namespace, which ``/proc`` goes by; 0 when it cannot be told."""
