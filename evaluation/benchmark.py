@@ -49,9 +49,7 @@ class Setup:
 
     def path(self, source: Source) -> Path:
         """The file of ``source``, its hash noted among the facts. Raises :class:`DataError` when it is missing."""
-        path = data.locate(source, self.data_dir)
-        data.note(source, path, self.facts)
-        return path
+        return data.noted(source, self.data_dir, self.facts)
 
     def part(self, chosen: list[T], of: Sized) -> list[T]:
         """``chosen``, noted as a part of the benchmark where there are more ``of`` its prompts."""
@@ -107,9 +105,7 @@ class Existing:
 
     def path(self, source: Source) -> Path:
         """The benchmark's own file, noted when it is not the published one. Raises :class:`DataError`."""
-        path = data.locate(source, self.data_dir)
-        data.note(source, path, self.facts)
-        return path
+        return data.noted(source, self.data_dir, self.facts)
 
     def need(self, what: str) -> Path:
         """The file (or folder) of ``responses`` or ``judgments``. Raises what the user can mend."""

@@ -109,8 +109,13 @@ def use_nltk(data_dir: str | None) -> None:
                 nltk.data.path.insert(0, listed)
 
 
-def note(source: Source, path: Path, facts: dict[str, Any]) -> None:
-    """Put the file's hash among ``facts``; one that is not the published file is named in ``facts["other_data"]``."""
+def noted(source: Source, data_dir: str | None, facts: dict[str, Any]) -> Path:
+    """The file of ``source``, its hash among ``facts``; one that is not the published file is named in
+    ``facts["other_data"]``.
+
+    Raises :class:`DataError` when it is missing.
+    """
+    path = locate(source, data_dir)
     found = sha256_of(path)
     facts.setdefault("data_sha256", {})[source.file] = found
     same_form = path.suffix == Path(source.file).suffix
@@ -118,6 +123,7 @@ def note(source: Source, path: Path, facts: dict[str, Any]) -> None:
         facts.setdefault("other_data", []).append(
             f"{path} is not {source.benchmark}'s published file (sha256 {found[:12]}…, published {source.sha256[:12]}…)"
         )
+    return path
 
 
 def sha256_of_all(paths: Iterable[Path], root: Path) -> str:
