@@ -16,7 +16,7 @@ from autoif.report.page import document, figures, section, table, text_block
 from autoif.report.section_table import plots, table_html
 from autoif.report.site import TABLE, RunSummary, read_summaries, renew
 from autoif.report.table_data import Table
-from autoif.report.table_text import missing, to_csv, to_latex, to_markdown
+from autoif.report.table_text import missing, scaled, to_csv, to_latex, to_markdown
 from autoif.report.text import count, duration, escape
 
 
@@ -60,7 +60,7 @@ def render(joined: Table, runs: Sequence[RunSummary]) -> str:
     labels = {"plots": "At a glance", "table": "Table", "missing": "Missing", "runs": "Runs"}
     links = [(f"#{key}", labels[key]) for key, part in parts.items() if part]
     links.append((f"{'../' * len(PurePath(joined.name).parts)}index.html", "All runs"))
-    about = f'<p class="about">{escape(joined.about)}</p>' if joined.about else ""
+    about = "".join(f'<p class="about">{escape(said)}</p>' for said in (joined.about, scaled(joined)) if said)
     header = (
         f'<p class="over">AutoIF experiment <bdi>{escape(joined.name)}</bdi></p><h1>{escape(joined.title)}</h1>{about}'
         f"{figures(_figures(joined, runs))}"

@@ -13,6 +13,7 @@ from autoif.report.section_table import plots, table_html
 from autoif.report.site import RunSummary, StageSummary
 from autoif.report.summary import Measure, benchmark_name, metric_name, primary
 from autoif.report.table_data import Table
+from autoif.report.table_text import scaled
 from autoif.report.text import count, duration, escape, plural
 
 PARTS = {"funnel": "funnel", "training": "curves", "answers": "answers", "samples": "samples"}
@@ -64,7 +65,7 @@ def _experiment(key: str, name: str, runs: Sequence[RunSummary], joined: Table) 
     return section(
         key,
         joined.title,
-        f"{name}: {joined.about}" if joined.about else name,
+        " ".join(said for said in (f"{name}: {joined.about}" if joined.about else name, scaled(joined)) if said),
         link,
         plots(joined),
         details("Table", table_html(joined, place), open_=len(joined.rows) <= PLAIN),

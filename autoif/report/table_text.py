@@ -70,16 +70,21 @@ def legend(table: Table) -> str:
         said.append("In brackets: the difference to the row's own base.")
     if len(table.seeds) > 1:
         said.append(f"Ours: mean ± standard deviation over {len(table.seeds)} seeds.")
-    if table.scale:
-        said.append(
-            f"Scale {table.scale}: {', '.join(table.models)} in place of the paper's models; "
-            "the amounts are a small part of the paper's, so the numbers say that the graph runs, not who is right."
-        )
     if any(cell.sample for row in table.rows for cell in row.cells):
         said.append(
             "Some benchmarks were run on a part of their prompts: such numbers do not compare with published ones."
         )
     return " ".join(said)
+
+
+def scaled(table: Table) -> str:
+    """What stands in for the paper's models and amounts; nothing at the paper's own scale."""
+    if not table.scale:
+        return ""
+    return (
+        f"Scale {table.scale}: {', '.join(table.models)} in place of the paper's models; "
+        "the amounts are a small part of the paper's, so the numbers say that the graph runs, not who is right."
+    )
 
 
 def unmeasured(table: Table) -> tuple[Column, ...]:
@@ -102,7 +107,7 @@ def to_markdown(table: Table) -> str:
     shown_columns = columns(table)
     head = [first(table), "", *(markdown(column.label) for column in shown_columns)]
     lines = [f"# {markdown(table.title)}", ""]
-    lines += [markdown(text, 600) + "\n" for text in (table.about, legend(table)) if text]
+    lines += [markdown(text, 600) + "\n" for text in (table.about, scaled(table), legend(table)) if text]
     lines += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     group = ""
     for row in table.rows:
@@ -138,7 +143,7 @@ def to_latex(table: Table) -> str:
     """A ``tabular`` for ``booktabs``; the paper's line stands in grey below ours."""
     shown_columns = columns(table)
     lines = [
-        f"% {table.title}. Needs booktabs and xcolor. {' '.join(legend(table).split())}",
+        f"% {table.title}. Needs booktabs and xcolor. {' '.join(f'{scaled(table)} {legend(table)}'.split())}",
         rf"\begin{{tabular}}{{ll{'r' * len(shown_columns)}}}",
         r"\toprule",
         f" & & {' & '.join(_latex(column.label) for column in shown_columns)} \\\\",
