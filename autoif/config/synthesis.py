@@ -243,12 +243,14 @@ class PreferenceConfig:
 
     ``chosen_bound``: whether the threshold itself is enough.
     ``max_chosen`` × ``max_rejected`` bound the pairs of one prompt (upstream: 2 × 2).
+    ``match_length``: pair answers of like length, so that what is learnt is not to be brief.
     """
 
     chosen_threshold: float = 0.5
     chosen_bound: Bound = Bound.above
     max_chosen: int = 2
     max_rejected: int = 2
+    match_length: bool = False
     instruction_level: bool = True
     fraction: float = 1.0
 

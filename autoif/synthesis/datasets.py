@@ -6,6 +6,7 @@ no negative. Query-level pairs come from responses, instruction-level ones from 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from autoif.records import Answers, Message, PreferencePair, Record, Reject, Res
 from autoif.stage import Context, Estimate
 from autoif.synthesis.evidence import accuracy, matrices, passes
 from autoif.synthesis.quality import flaw
+
+_Pair = tuple[Response, Response]
+"""Chosen, rejected."""
 
 
 def sft_dataset(context: Context, answers: Iterable[Answers]) -> Iterator[SftExample]:
@@ -121,12 +125,11 @@ def pairs(
     level: str,
 ) -> Iterator[PreferencePair | Reject]:
     """Best chosen × first rejected, distinct texts, capped on both sides; a prompt without a pair has its reason."""
-    best = distinct(sorted(chosen, key=preference))[: config.max_chosen]
-    worst = distinct(rejected)[: config.max_rejected]
+    best, worst = distinct(sorted(chosen, key=preference)), distinct(rejected)
     if not best or not worst:
         yield Reject(row, "nothing_to_choose" if not best else "nothing_to_reject")
         return
-    for good, bad in product(best, worst):
+    for good, bad in matched(best, worst, config) if config.match_length else first(best, worst, config):
         yield PreferencePair(
             id=digest("pair", level, prompt, good.text, bad.text),
             prompt=(Message(role="user", content=prompt),),
@@ -137,6 +140,33 @@ def pairs(
             rejected_accuracy=bad.accuracy or 0.0,
             rejected_whole=bad.dropped != "cut_off",
         )
+
+
+def first(best: Sequence[Response], worst: Sequence[Response], config: PreferenceConfig) -> Iterable[_Pair]:
+    """Each of the first chosen with each of the first rejected."""
+    return product(best[: config.max_chosen], worst[: config.max_rejected])
+
+
+def matched(best: Sequence[Response], worst: Sequence[Response], config: PreferenceConfig) -> Iterator[_Pair]:
+    """As many pairs, each answer as often at most; among those of an accuracy, the ones most alike in length first.
+
+    Short answers meet constraints more easily, so pairs taken as they come teach a model to be brief, round by round.
+    """
+    most = min(config.max_chosen, len(best)) * min(config.max_rejected, len(worst))
+    used: Counter[tuple[bool, int]] = Counter()
+    for good, bad in sorted(product(best, worst), key=_apart):
+        if not most:
+            return
+        if used[True, good.index] < config.max_rejected and used[False, bad.index] < config.max_chosen:
+            used.update([(True, good.index), (False, bad.index)])
+            most -= 1
+            yield good, bad
+
+
+def _apart(pair: _Pair) -> tuple[float, float]:
+    """Sort key: higher accuracy of the chosen answer, then the ratio of both lengths in words, as a logarithm."""
+    good, bad = (len(response.text.split()) for response in pair)
+    return -(pair[0].accuracy or 0.0), abs(math.log((good + 1) / (bad + 1)))
 
 
 def preference(response: Response) -> tuple[float, float, int]:

@@ -79,6 +79,24 @@ def test_pairs_take_the_best_and_the_first_of_accuracy_zero_capped_on_both_sides
     assert len(prefer(engine, [row], max_chosen=1, max_rejected=1)[0]) == 1
 
 
+def test_pairs_of_like_length_are_as_many_and_no_answer_is_in_more_of_them(engine):
+    row = answers(
+        ("ok", 0.6, 9),
+        ("one two three", 1.0, 9),
+        ("one", 1.0, 9),
+        ("BAD " * 9, 0.0),
+        ("BAD " * 3, 0.0),
+        ("BAD " * 30, 0.0),
+        ("BAD", 0.0),
+    )
+    found = lambda **caps: [(p.chosen, len(p.rejected.split())) for p in prefer(engine, [row], **caps)[0]]  # noqa: E731
+    assert found(max_chosen=1, max_rejected=1) == [("one two three", 9)]
+    assert found(max_chosen=1, max_rejected=1, match_length=True) == [("one two three", 3)]
+    assert found(match_length=True) == [("one two three", 3), ("one", 1), ("one two three", 1), ("one", 3)]
+    assert len(found(max_chosen=3, max_rejected=3, match_length=True)) == 9
+    assert not prefer(engine, [answers(("ok", 1.0))], match_length=True)[0]
+
+
 def test_one_half_is_not_chosen_and_more_than_zero_is_not_rejected(engine):
     assert prefer(engine, [answers(("half", 0.5), ("BAD", 0.0))])[0] == []
     assert prefer(engine, [answers(("good", 1.0), ("bad", 0.1))])[0] == []
