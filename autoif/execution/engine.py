@@ -122,6 +122,7 @@ class ExecutionEngine:
         """Keep the crew for the next run; workers that an abandoned run left busy are ended."""
         for worker in list(crew.busy):
             crew.drop(worker)
+        crew.trim()
         with self._lock:
             if crew in self._lent:
                 self._lent.remove(crew)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ from autoif.execution.imports import data_paths, site_paths
 
 _BOOTSTRAP = "import sys; sys.path.append({path!r}); from confined.entry import main; main()"
 _GRACE_SECONDS = 2.0
+_numbers = itertools.count()
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -25,11 +27,11 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 class Worker:
     """A zygote process. Always a fresh interpreter: a fork of the caller would copy its threads' locks and memory.
 
-    ``heavy``: one that can import installed packages.
+    ``heavy``: one that can import installed packages. ``number``: grows with every worker that is started.
     """
 
     def __init__(self, settings: dict[str, Any], heavy: bool = False) -> None:
-        self.heavy = heavy
+        self.heavy, self.number = heavy, next(_numbers)
         data = data_paths() if heavy else []
         path = site_paths() if heavy else []
         environment = _ENVIRONMENT | (_ONE_THREAD | {"NLTK_DATA": os.pathsep.join(data)} if heavy else {})
@@ -133,6 +135,13 @@ class Crew:
         """It was killed from outside; the next :meth:`take` starts another."""
         self.busy.remove(worker)
         worker.close(kill=True)
+
+    def trim(self) -> None:
+        """End the lean workers beyond ``count``, the youngest first: they were for a run whose functions slept."""
+        lean = sorted((worker for worker in self._idle if not worker.heavy), key=lambda worker: worker.number)
+        for worker in lean[self.count :]:
+            self._idle.remove(worker)
+            worker.close()
 
     def close(self) -> None:
         """End all workers, the busy ones at once. Idempotent."""

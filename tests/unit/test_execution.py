@@ -149,8 +149,12 @@ def test_a_function_that_sleeps_leaves_its_core_to_another(body: str, workers: i
     source = f"import time\ndef evaluate(r):\n    {body}\n"
     others = children(os.getpid())
     with ExecutionEngine(ExecutionConfig(workers=1, cpu_seconds=0.3, wall_seconds=0.3)) as running:
-        results = list(running.run([Job(source, ("a",) * 4)] * 3))
-        assert len(children(os.getpid()) - others) == workers
+        results, seen = [], []
+        for result in running.run([Job(source, ("a",) * 4)] * 3):
+            results.append(result)
+            seen.append(len(children(os.getpid()) - others))
+        assert max(seen) == workers
+        assert len(children(os.getpid()) - others) == 1
     assert [[outcome.value for outcome in result.outcomes] for result in results] == [
         ["timeout", "timeout", "timeout", "skipped"]
     ] * 3
