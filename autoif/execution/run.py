@@ -116,6 +116,10 @@ class Run:
         """How many workers need a core."""
         return len(self._sent) - len(self._resting)
 
+    def _long(self) -> int:
+        """How many of those run functions that misbehave."""
+        return sum(batch.kind in _LONG for worker, batch in self._sent.items() if worker not in self._resting)
+
     def _next(self, ending: bool) -> Batch | None:
         """What to run now. Functions that misbehave start early, on half of the workers at most: they take long.
         Batches shrink when nothing more comes, so that the workers finish together."""
@@ -123,8 +127,7 @@ class Run:
             return self._again.popleft()
         workers = self._crew.count
         lanes = [lane for lane in self._lanes.values() if lane]
-        long = sum(batch.kind in _LONG for worker, batch in self._sent.items() if worker not in self._resting)
-        if self._slow and (not lanes or long < workers // 2):
+        if self._slow and (not lanes or self._long() < workers // 2):
             return self._slow.popleft()
         if not lanes:
             return None

@@ -50,16 +50,17 @@ def train(job: Job, tuned: bool) -> None:
         "disable_tqdm": True,
     }
     if tuned:
-        settings |= {"gradient_checkpointing": False, "train_sampling_strategy": "group_by_length"}
+        settings["gradient_checkpointing"] = False
     common: dict[str, Any] = {"processing_class": AutoTokenizer.from_pretrained(job.start), "callbacks": [Report()]}
     model = AutoModelForCausalLM.from_pretrained(job.start, dtype=torch.float32)
     data = Dataset.from_list(list(_rows(job)))
     if job.preference is None:
+        if tuned:  # DPO's rows have no length column that this sampler knows
+            settings["train_sampling_strategy"] = "group_by_length"
         trl.SFTTrainer(model=model, args=trl.SFTConfig(**settings), train_dataset=data, **common).train()
         return
     if tuned:
-        # Rows of a preference dataset have no length column that the sampler knows.
-        settings |= {"precompute_ref_log_probs": True, "train_sampling_strategy": "sequential"}
+        settings["precompute_ref_log_probs"] = True
     reference = AutoModelForCausalLM.from_pretrained(job.start, dtype=torch.float32)
     config = trl.DPOConfig(beta=job.preference.beta, **settings)
     print(f"{EVENT}reference", flush=True)
