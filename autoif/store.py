@@ -13,10 +13,11 @@ import os
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -124,9 +125,7 @@ class Entry:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                handle.seek(0)
-                holder = handle.read().strip() or "another process"
-                print(f"{self.stage}: {holder} is making it; waiting", file=sys.stderr, flush=True)
+                print(f"{self.stage}: {_holder(handle)} is making it; waiting", file=sys.stderr, flush=True)
                 fcntl.flock(handle, fcntl.LOCK_EX)
             except OSError as error:
                 raise StoreError(
@@ -136,7 +135,10 @@ class Entry:
             handle.truncate(0)
             handle.write(f"process {os.getpid()} on {socket.gethostname()}")
             handle.flush()
-            yield
+            try:
+                yield
+            finally:
+                handle.truncate(0)  # the next holder is not to be taken for this one before it wrote its name
 
     def commit(self, manifest: Manifest) -> None:
         """Make the stage done: write the manifest durably, then remove ``work/``."""
@@ -174,6 +176,16 @@ class Store:
                 f"cannot write to the store {self.root.absolute()} ({error.strerror}): "
                 "free space there or set paths.store"
             ) from None
+
+
+def _holder(lock: TextIO) -> str:
+    """Who holds ``lock``, as written in it; a holder that has only just taken it gets a second to write its name."""
+    for _ in range(20):
+        lock.seek(0)
+        if name := lock.read().strip():
+            return name
+        time.sleep(0.05)
+    return "another process"
 
 
 def sha256_of(path: Path) -> str:

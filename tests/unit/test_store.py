@@ -1,10 +1,13 @@
 """The store: done means whole, equal keys share a place, and a bad disk is one line."""
 
+import fcntl
 import json
 import os
 import resource
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -140,6 +143,29 @@ def test_everything_else_does(store):
         place(store, inputs=(upstream, upstream)),
     ]
     assert len(set(places)) == len(places)
+
+
+def test_a_waiting_process_names_a_holder_that_has_yet_to_write_its_name(store, capsys):
+    entry = store.entry("slow", {"a": 1})
+    entry.path.mkdir(parents=True)
+    (entry.path / ".lock").touch()
+    waiting = threading.Thread(target=lambda: entry.lock().__enter__())
+    with (entry.path / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting.start()
+        time.sleep(0.2)
+        lock.write("process 7 on host")
+        lock.flush()
+        time.sleep(0.2)
+    waiting.join()
+    assert capsys.readouterr().err == "slow: process 7 on host is making it; waiting\n"
+
+
+def test_a_lock_that_was_let_go_names_nobody(store):
+    entry = store.entry("slow", {"a": 1})
+    with entry.lock():
+        assert str(os.getpid()) in (entry.path / ".lock").read_text()
+    assert (entry.path / ".lock").read_text() == ""
 
 
 def test_a_store_that_is_no_folder_is_one_line_that_says_what_to_do(tmp_path):
