@@ -106,6 +106,13 @@ class Lane:
         self._cost += self._calls(entry)
         self._characters += entry.characters
 
+    def give_back(self, entries: list[Entry]) -> None:
+        """Put what was cut and not begun at the front again."""
+        for entry in reversed(entries):
+            self._entries.appendleft(entry)
+            self._cost += self._calls(entry)
+            self._characters += entry.characters
+
     def batches(self) -> int:
         """How many full batches wait."""
         return max(len(self._entries) // BATCH_JOBS, self._cost // BATCH_CALLS, self._characters // _BATCH_CHARACTERS)

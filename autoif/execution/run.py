@@ -152,10 +152,15 @@ class Run:
             self._crew.put_back(worker)
             batch = self._sent.pop(worker)
             for entry, answer in zip(batch.entries, answers, strict=True):
+                if answer is None:
+                    continue
                 if batch.audit:
                     self._compare(entry, answer[1])
                 else:
                     self._take(entry, *answer)
+            back = [entry for entry, answer in zip(batch.entries, answers, strict=True) if answer is None]
+            if back:
+                self._lanes[batch.packages].give_back(back)
 
     def _lost(self, worker: Worker) -> None:
         """A worker was killed from outside: its batch goes to another."""

@@ -15,6 +15,7 @@ import pytest
 
 from autoif.errors import EngineError
 from autoif.execution import ExecutionConfig, ExecutionEngine, Job, JobResult
+from autoif.execution.batches import Entry, Lane
 
 ROOT = Path(__file__).parents[2]
 QUICK = ExecutionConfig(workers=2, cpu_seconds=0.2, wall_seconds=0.4, memory_mb=64, kills_per_function=2)
@@ -158,6 +159,35 @@ def test_a_function_that_sleeps_leaves_its_core_to_another(body: str, workers: i
     assert [[outcome.value for outcome in result.outcomes] for result in results] == [
         ["timeout", "timeout", "timeout", "skipped"]
     ] * 3
+
+
+@pytest.mark.parametrize("lane", ["shared", "own", "each"])
+def test_a_row_of_time_outs_is_not_left_to_one_worker(lane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ExecutionConfig(workers=2, cpu_seconds=0.3, kills_per_function=1)
+    jobs = [Job(f"# {at}\n{ENDLESS if at % 2 else LONGER_THAN_THREE}", ("loop", "on")) for at in range(12)]
+    back: list[int] = []
+    give_back = Lane.give_back
+
+    def noted(self: Lane, entries: list[Entry]) -> None:
+        back.append(len(entries))
+        give_back(self, entries)
+
+    monkeypatch.setattr(Lane, "give_back", noted)
+    with ExecutionEngine(config, lane=lane) as engine:
+        results = [[outcome.value for outcome in result.outcomes] for result in engine.run(jobs)]
+    assert results == [["true", "false"], ["timeout", "true" if lane == "each" else "skipped"]] * 6
+    # Each batch with a function that hangs ends there; what was not begun waits for whichever worker is free.
+    assert len(back) >= 3
+    assert max(back) > 3
+
+
+def test_programs_that_hang_are_not_left_to_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    back: list[Entry] = []
+    monkeypatch.setattr(Lane, "give_back", lambda self, entries: [back.extend(entries), *map(self.add, entries)])
+    with ExecutionEngine(ExecutionConfig(workers=2, cpu_seconds=0.3)) as engine:
+        results = list(engine.run_programs(["while True: pass", "x = 1"] * 4))
+    assert [result.outcomes[0].value for result in results] == ["timeout", "true"] * 4
+    assert back
 
 
 def test_a_crash_costs_one_call(engine: ExecutionEngine) -> None:

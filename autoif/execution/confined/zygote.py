@@ -32,12 +32,16 @@ _TICK = 0.01
 _SHORTEST = 0.001
 _NAP = 0.05
 """A child that has slept for so many seconds leaves its core to another."""
+_PATIENCE = 0.25
+"""Seconds of a batch that may go into time-outs before what was not begun is handed back, for any worker to take."""
 _PAGE = resource.getpagesize()
 Details = list[tuple[int, bytes]]
 Job = tuple[str, int, int, int, int, bool]
 """(source, its blob of inputs, number of inputs, first input to run, kills so far, known to be pure)."""
 Answer = tuple[bool, bytes, Details, int, bool]
 """(finished, outcome codes from the job's start on, details by input index, kills so far, passed the gate)."""
+Begun = Answer | None
+"""None for a job that is handed back as it came."""
 
 
 class Zygote:
@@ -55,6 +59,7 @@ class Zygote:
         self._filter: seccomp.Filter | None = None
         self._rules: int | None = None
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self._waited = 0.0  # seconds of this batch that time-outs took
         self._children: int | None = None
         with contextlib.suppress(OSError):  # not kept by this kernel
             self._children = os.open("/proc/thread-self/children", os.O_RDONLY | os.O_CLOEXEC)
@@ -105,20 +110,23 @@ class Zygote:
         gc.collect()
         gc.freeze()
 
-    def _batch(self, kind: str, jobs: list[Job], blobs: list[bytes]) -> list[Answer]:
-        if kind == codes.PROGRAM:
-            return [self._alone(methodcaller("program", source)) for source, *_ in jobs]
-        if kind == codes.EACH:
-            return [self._each(job, blobs) for job in jobs]
+    def _batch(self, kind: str, jobs: list[Job], blobs: list[bytes]) -> list[Begun]:
+        self._waited = 0.0
         if kind == codes.SHARED:
             return self._shared(jobs, blobs)
-        return [self._own(job, blobs) for job in jobs]
+        if kind == codes.PROGRAM:
+            return [self._patiently(self._program, job, blobs) for job in jobs]
+        return [self._patiently(self._each if kind == codes.EACH else self._own, job, blobs) for job in jobs]
 
-    def _shared(self, jobs: list[Job], blobs: list[bytes]) -> list[Answer]:
+    def _patiently(self, run: Callable[[Job, list[bytes]], Answer], job: Job, blobs: list[bytes]) -> Begun:
+        """Run it, unless this batch has waited long enough: one worker must not work off a row of time-outs alone."""
+        return run(job, blobs) if self._waited < _PATIENCE else None
+
+    def _shared(self, jobs: list[Job], blobs: list[bytes]) -> list[Begun]:
         """Run what passes the gate in one child, again and again without whatever stopped it; the rest alone."""
-        answers: dict[int, Answer] = {}
+        answers: dict[int, Begun] = {}
         pending = list(range(len(jobs)))
-        while pending:
+        while pending and self._waited < _PATIENCE:
             sizes = [jobs[number][2] for number in pending]
 
             def run(runner: Runner, pending: list[int] = pending) -> None:
@@ -133,7 +141,7 @@ class Zygote:
                 part = written[at : at + size]
                 texts = [(where - at, text) for where, text in _within(details, at, at + size)]
                 if part[:1] == bytes([codes.DEFER]):
-                    answers[number] = self._own(jobs[number], blobs)
+                    answers[number] = self._patiently(self._own, jobs[number], blobs)
                 elif len(part) == size:
                     answers[number] = (True, part.translate(codes.VALID), texts, 0, True)
                 elif place == loading or (loading is None and at <= stopped < at + size):
@@ -142,10 +150,10 @@ class Zygote:
                     again.append(number)
                 at += size
             if len(again) == len(pending):  # it ended before its first function: an honest child does not
-                answers |= {number: self._own(jobs[number], blobs) for number in again}
+                answers |= {number: self._patiently(self._own, jobs[number], blobs) for number in again}
                 again = []
             pending = again
-        return [answers[number] for number in range(len(jobs))]
+        return [answers.get(number) for number in range(len(jobs))]
 
     def _stopped(
         self, job: Job, blobs: list[bytes], part: bytes, details: Details, cause: int, loading: bool
@@ -184,6 +192,9 @@ class Zygote:
             outcomes += bytes([codes.SKIPPED]) * left
             left = 0
         return left == 0, bytes(outcomes), details, kills, False
+
+    def _program(self, job: Job, _: list[bytes]) -> Answer:
+        return self._alone(methodcaller("program", job[0]))
 
     def _each(self, job: Job, blobs: list[bytes]) -> Answer:
         source, blob, *_ = job
@@ -250,6 +261,7 @@ class Zygote:
                 left = min(self._cpu - watch.cpu, self._wall - watch.asleep)
                 if left < 0:
                     self._kill(pid)
+                    self._waited += max(watch.cpu, watch.asleep)
                     return codes.TIMEOUT
                 pause = min(pause, left + _SHORTEST)
         finally:
