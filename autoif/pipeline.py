@@ -8,7 +8,7 @@
                                └─ [ sample ─ verify_samples ─ online_pairs ─ train_dpo ] × N ─┴─ evaluation ─ results
 
 GRPO has ``answer_groups ─ train_grpo`` in the place of ``online_pairs ─ train_dpo``; with ``data=sharegpt``,
-``conversations`` stands in that of ``sft_dataset``.
+``conversations`` stands in that of ``sft_dataset``; with ``data=mixed``, ``mix_examples`` joins the two.
 
 Each room says its own part: ``autoif/synthesis/graph.py``, ``autoif/training/graph.py``, ``evaluation/graph.py``.
 """
@@ -21,7 +21,7 @@ from dataclasses import replace
 from autoif.config import Data, RunConfig
 from autoif.records import TrainStep
 from autoif.stage import Stage
-from autoif.synthesis.conversations import conversations
+from autoif.synthesis.conversations import conversations, mix
 from autoif.synthesis.graph import synthesis
 from autoif.training.graph import preference_pairs, training
 from evaluation.contamination_stages import cleaned, measured
@@ -31,8 +31,10 @@ from evaluation.graph import measurement
 def build(config: RunConfig) -> tuple[Stage, ...]:
     """All stages of a run, each after its inputs; titles are unique."""
     made = synthesis(config)
-    if config.data.kind is Data.sharegpt:
-        examples = cleaned(config, conversations(config, made.queries))
+    if config.data.kind is not Data.synthesis:
+        examples = cleaned(config, conversations(config, made.found.get("queries")))
+        if config.data.kind is Data.mixed:
+            examples.append(mix(config, made.examples, examples[-1]))
         made = replace(made, stages=(*made.stages, *examples), examples=examples[-1])
     trained = training(config, config.algorithm, made)
     models = [stage for stage in trained if stage.record is TrainStep]

@@ -45,6 +45,7 @@ RANGES: dict[str, Range] = {
     "attempts": _COUNT,
     "margin": _COUNT,
     "fraction": _PART,
+    "general_share": Range(0, 0.99),
     "top_p": _PART,
     "temperature": _NATURAL,
     "samples": _COUNT,

@@ -69,8 +69,9 @@ def _files(config: RunConfig) -> Iterator[Requirement]:
         yield Requirement("pipeline.queries.path is not set: give a ShareGPT dump (JSON list or JSONL)")
     if queries.path and not _exists(queries.path):
         yield Requirement(f"the ShareGPT dump {queries.path} is missing: set pipeline.queries.path")
-    if config.data.kind is Data.sharegpt and not config.data.path:
-        yield Requirement("data.path is not set: data=sharegpt needs a ShareGPT dump (JSON list or JSONL)")
+    kind = config.data.kind
+    if kind is not Data.synthesis and not config.data.path:
+        yield Requirement(f"data.path is not set: data={kind.value} needs a ShareGPT dump (JSON list or JSONL)")
     if config.data.path and not _exists(config.data.path) and config.data.path != queries.path:
         yield Requirement(f"the ShareGPT dump {config.data.path} is missing: set data.path")
     if config.pipeline.contamination.drop:

@@ -41,7 +41,7 @@ def export_run(config: RunConfig, stages: Sequence[Stage], store: Store) -> dict
         StoreError: when the folder cannot be written.
     """
     done = [stage for stage in stages if stage.entry(store).done]
-    before = {source for stage in done if stage.name == "decontaminate" for source in stage.inputs}
+    before = {source for stage in done if stage.name in ("decontaminate", "mix_examples") for source in stage.inputs}
     sets = [
         TrainingSet(set_name(stage), stage.record, Rows(stage.entry(store), stage.record))
         for stage in done

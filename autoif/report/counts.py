@@ -12,8 +12,8 @@ from autoif.records import Contamination
 from autoif.stage import Stage
 from autoif.store import Entry, Store
 
-SFT_DATA = ("sft_dataset", "conversations")
-"""Stages whose rows SFT learns from: what synthesis made, or ShareGPT's conversations."""
+SFT_DATA = ("mix_examples", "sft_dataset", "conversations")
+"""Stages whose rows SFT learns from, the first there is: a mix, what synthesis made, ShareGPT's conversations."""
 
 
 class _Response(msgspec.Struct):

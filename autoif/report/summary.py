@@ -274,6 +274,8 @@ def key_figures(report: Report) -> list[tuple[str, str]]:
         figures.append((f"{count(verified)} / {count(instructions)}", "instructions with verified functions"))
     if (samples := kept("sft_dataset")) is not None:
         figures.append((count(samples), "SFT samples"))
+        if (mixed := kept("mix_examples")) is not None:
+            figures.append((count(mixed - samples), "general conversations beside them"))
     pairs = [s.manifest.kept for s in report.stages if s.name in ("preference_dataset", "online_pairs") and s.manifest]
     if pairs:
         figures.append((count(sum(pairs)), "preference pairs"))

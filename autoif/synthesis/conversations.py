@@ -1,4 +1,4 @@
-"""ShareGPT conversations as SFT samples: the baseline that the paper compares with (§4.1).
+"""ShareGPT conversations as SFT samples: the baseline that the paper compares with (§4.1), or a share of the samples.
 
 A dump holds conversations whole and cut into pieces, with several names for the same role. Kept of each is its longest
 beginning in which user and assistant take turns, from the first user turn to an assistant's, a system turn before it
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from autoif import jsonrows
-from autoif.config import DataConfig, RunConfig
+from autoif.config import Data, DataConfig, RunConfig
 from autoif.errors import DataError
 from autoif.records import Message, Query, Reject, SftExample, digest, unicode
 from autoif.stage import Context, Estimate, Rows, Stage
@@ -27,22 +28,22 @@ ROLES = {
 }
 
 
-def conversations(config: RunConfig, queries: Stage) -> Stage:
-    """The stage that reads the dump."""
+def conversations(config: RunConfig, queries: Stage | None) -> Stage:
+    """The stage that reads the dump. ``queries``: the pool of which some are held out, where there is one."""
     path = config.data.path
     return Stage(
         name="conversations",
         record=SftExample,
         function=load_conversations,
-        config=config.data,
-        inputs=(queries,),
+        config=replace(config.data, kind=Data.sharegpt, general_share=0.0),  # the same ones for both kinds
+        inputs=(queries,) if queries else (),
         texts={"sharegpt": content_id(Path(path).expanduser() if path else None)},
         seed=config.seed,
         estimate=lambda count: Estimate(records=config.data.conversations),
     )
 
 
-def load_conversations(context: Context, queries: Rows[Query]) -> Iterator[SftExample | Reject]:
+def load_conversations(context: Context, queries: Iterable[Query] = ()) -> Iterator[SftExample | Reject]:
     """``conversations`` distinct ones, in the dump's order; all, where it holds fewer.
 
     Raises:
@@ -50,7 +51,7 @@ def load_conversations(context: Context, queries: Rows[Query]) -> Iterator[SftEx
     """
     config: DataConfig = context.config
     if config.path is None:
-        raise DataError("data=sharegpt needs data.path, the ShareGPT dump (JSON list or JSONL)")
+        raise DataError("data.path is not set: give the ShareGPT dump (JSON list or JSONL)")
     path = Path(config.path).expanduser()
     heldout = {query.text for query in queries if query.split == "heldout"}
     found: dict[str, None] = {}
@@ -72,6 +73,44 @@ def load_conversations(context: Context, queries: Rows[Query]) -> Iterator[SftEx
             del found[item.id]
             if item.id in chosen:
                 yield item
+
+
+@dataclass(kw_only=True, slots=True)
+class MixConfig:
+    """As in :class:`~autoif.config.DataConfig`."""
+
+    general_share: float
+
+
+def mix(config: RunConfig, examples: Stage, general: Stage) -> Stage:
+    """The stage that joins verified answers and conversations."""
+    share = config.data.general_share
+    return Stage(
+        name="mix_examples",
+        record=SftExample,
+        function=mix_examples,
+        config=MixConfig(general_share=share),
+        inputs=(examples, general),
+        seed=config.seed,
+        estimate=lambda verified, pool: Estimate(records=verified + min(pool, _beside(verified, share))),
+    )
+
+
+def mix_examples(context: Context, examples: Rows[SftExample], general: Rows[SftExample]) -> Iterator[SftExample]:
+    """All of ``examples``, and so many of ``general`` that they are ``general_share`` of both (all, if too few).
+    The seed chooses them."""
+    config: MixConfig = context.config
+    wanted = _beside(len(examples), config.general_share)
+    order = heapq.nsmallest(wanted, (row.id for row in general), key=lambda i: digest("mixed", str(context.seed), i))
+    chosen = set(order)
+    context.facts |= {"verified": len(examples), "general": len(chosen), "wanted": wanted}
+    yield from examples
+    yield from (row for row in general if row.id in chosen)
+
+
+def _beside(examples: int, share: float) -> int:
+    """How many others make up ``share`` beside so many examples."""
+    return round(examples * share / (1 - share))
 
 
 def opening(example: SftExample) -> str:

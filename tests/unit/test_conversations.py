@@ -3,12 +3,14 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted import context, reasons, split
 
 from autoif.config import DataConfig
 from autoif.errors import DataError
-from autoif.records import Query
-from autoif.synthesis.conversations import load_conversations, turns
+from autoif.records import Message, Query, SftExample
+from autoif.synthesis.conversations import MixConfig, load_conversations, mix_examples, turns
 
 
 def talk(*said, key="conversations", who="from", what="value"):
@@ -78,7 +80,35 @@ def test_the_seed_chooses_as_many_as_are_asked_for_in_the_dumps_order(tmp_path):
 
 
 def test_a_dump_that_is_not_named_or_holds_no_conversation_is_an_error_that_says_so(tmp_path):
-    with pytest.raises(DataError, match=r"needs data\.path"):
+    with pytest.raises(DataError, match=r"data\.path is not set"):
         list(load_conversations(context(DataConfig()), []))
     with pytest.raises(DataError, match="no conversation"):
         load(tmp_path, [talk(("human", "a"))])
+
+
+def mixed(examples, general, share, seed=0):
+    made = context(MixConfig(general_share=share), seed=seed)
+    return [row.id for row in mix_examples(made, examples, general)], made.facts
+
+
+def rows(prefix, count):
+    said = (Message(role="user", content="q"), Message(role="assistant", content="a"))
+    return [
+        SftExample(id=f"{prefix}{n}", messages=said, instruction="", functions=(), accuracy=1.0) for n in range(count)
+    ]
+
+
+@given(examples=st.integers(0, 60), general=st.integers(0, 60), share=st.floats(0, 0.9))
+def test_a_mix_holds_every_verified_answer_and_its_share_of_conversations_as_far_as_there_are(examples, general, share):
+    ids, facts = mixed(rows("a", examples), rows("g", general), share)
+    assert ids[:examples] == [f"a{n}" for n in range(examples)]
+    beside = ids[examples:]
+    assert beside == [f"g{n}" for n in range(general) if f"g{n}" in beside]  # each once, in order
+    assert len(beside) == facts["general"] == min(general, facts["wanted"])
+    assert abs(facts["wanted"] - share * (examples + facts["wanted"])) <= 0.5
+
+
+def test_the_seed_chooses_the_conversations_of_a_mix():
+    first, _ = mixed(rows("a", 40), rows("g", 50), 0.2)
+    assert len(first) == 50
+    assert first == mixed(rows("a", 40), rows("g", 50), 0.2)[0] != mixed(rows("a", 40), rows("g", 50), 0.2, seed=1)[0]

@@ -322,6 +322,7 @@ def test_dropping_puts_a_filter_before_anything_is_made_of_the_prompts(config: R
     "chosen, learns",
     [
         (["data=sharegpt", "data.path={file}"], {"train_sft": "decontaminate_examples"}),
+        (["data=mixed", "data.path={file}"], {"train_sft": "mix_examples", "mix_examples": "sft_dataset"}),
         (["pipeline.start.kind=sft", "pipeline.start.path={file}"], {"train_sft": "decontaminate_examples"}),
         (
             ["pipeline.start.kind=pairs", "pipeline.start.path={file}", "algorithm=offline_dpo_demo"],

@@ -115,6 +115,19 @@ def test_the_sharegpt_baseline_learns_from_conversations_and_leaves_out_what_it_
     assert titles(build(made))[:3] == ["queries", "conversations", "train_sft"]
 
 
+def test_a_mix_joins_verified_answers_and_the_conversations_that_the_baseline_learns_from(tmp_path):
+    made, baseline = config("online"), config("sft")
+    made.data.kind, baseline.data.kind = Data.mixed, Data.sharegpt
+    stages = build(made)
+    assert inputs(stages, "mix_examples") == ["sft_dataset", "conversations"]
+    assert inputs(stages, "train_sft") == ["mix_examples"]
+    assert "sample_1" in titles(stages)
+    assert places(made, tmp_path)["conversations"] == places(baseline, tmp_path)["conversations"]
+    other = config("online")
+    other.data.kind, other.data.general_share = Data.mixed, 0.5
+    assert changed(made, other, tmp_path)[0] == "mix_examples"
+
+
 @pytest.mark.parametrize(
     ("section", "missing"),
     [("cross_verify", {"cross_verify"}), ("back_translate", {"back_translate", "nli_filter"}), ("score", {"score"})],

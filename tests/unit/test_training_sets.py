@@ -313,3 +313,20 @@ def test_what_contamination_dropped_is_not_exported(tmp_path: Path, recording: P
     )
     (files,) = [export_run(config, [whole, clean], store)]
     assert {path.name: count for path, count in files.items()} == {"sft.json": 1}
+
+
+def test_a_mix_is_exported_once_and_whole(tmp_path: Path, recording: Path) -> None:
+    def rows(*found: SftExample) -> Any:
+        return lambda context, *inputs: iter(found)
+
+    store = Store(tmp_path / "store")
+    verified = Stage("sft_dataset", SftExample, rows(EXAMPLES[0]))
+    general = Stage("conversations", SftExample, rows(EXAMPLES[1]))
+    both = Stage("mix_examples", SftExample, rows(*EXAMPLES[:2]), inputs=(verified, general))
+    for one in (verified, general, both):
+        run_stage(one, store, cast(Any, None))
+    config = RunConfig(
+        supervisor=RecordedSupervisor(path=str(recording)), task=TaskConfig(folder=str(tmp_path / "out"))
+    )
+    files = export_run(config, [verified, general, both], store)
+    assert {path.name: count for path, count in files.items()} == {"sft.json": 2}
