@@ -71,7 +71,7 @@ def _heldout_prompts(config: RunConfig, verified: Stage, queries: Stage) -> Stag
         config=attach_queries.HeldoutPromptsConfig(limit=limit, order=order),
         inputs=(verified, queries),
         texts=texts(f"prompt_{order.value}"),
-        seed=config.seed,
+        seed=config.data_seed,
         estimate=lambda *_: Estimate(records=limit),
     )
 

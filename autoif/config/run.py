@@ -99,7 +99,10 @@ class PathsConfig:
 
 @dataclass(kw_only=True, slots=True)
 class RunConfig:
-    """One experiment point, whole. ``runs``: the two (``name`` or ``name:model``) that ``task=compare`` pairs."""
+    """One experiment point, whole. ``runs``: the two (``name`` or ``name:model``) that ``task=compare`` pairs.
+
+    ``seed``: of all that is drawn, in synthesis unless ``pipeline.seed`` is set, in training, sampling and evaluation.
+    """
 
     name: str = "demo"
     seed: int = 0
@@ -119,3 +122,8 @@ class RunConfig:
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
     runs: list[str] = field(default_factory=list)
+
+    @property
+    def data_seed(self) -> int:
+        """The seed of the synthesis, the training sets and the held-out prompts."""
+        return self.seed if self.pipeline.seed is None else self.pipeline.seed

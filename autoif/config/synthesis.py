@@ -257,9 +257,13 @@ class PreferenceConfig:
 
 @dataclass(kw_only=True, slots=True)
 class PipelineConfig:
-    """Synthesis, stage by stage, in the order of the paper's figure 2; ``sampling`` is about its responses."""
+    """Synthesis, stage by stage, in the order of the paper's figure 2; ``sampling`` is about its responses.
+
+    ``seed``: of the data, null for the run's. Set, runs of several seeds learn from the same data.
+    """
 
     name: str = "???"
+    seed: int | None = None
     sampling: SamplingMode = SamplingMode.fixed
     start: StartConfig = field(default_factory=StartConfig)
     self_instruct: SelfInstructConfig = field(default_factory=SelfInstructConfig)

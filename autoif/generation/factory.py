@@ -72,7 +72,7 @@ def supervisor(config: RunConfig) -> Generator:
     header = {
         "model": chosen.model,
         "quantisation": chosen.quantisation,
-        "settings": {"pipeline": config.pipeline.name, "seed": config.seed},
+        "settings": {"pipeline": config.pipeline.name, "seed": config.data_seed},
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
     return RecordingGenerator(generator, _path(chosen.record), header)

@@ -38,7 +38,7 @@ def conversations(config: RunConfig, queries: Stage | None) -> Stage:
         config=replace(config.data, kind=Data.sharegpt, general_share=0.0),  # the same ones for both kinds
         inputs=(queries,) if queries else (),
         texts={"sharegpt": content_id(Path(path).expanduser() if path else None)},
-        seed=config.seed,
+        seed=config.data_seed,
         estimate=lambda count: Estimate(records=config.data.conversations),
     )
 
@@ -91,7 +91,7 @@ def mix(config: RunConfig, examples: Stage, general: Stage) -> Stage:
         function=mix_examples,
         config=MixConfig(general_share=share),
         inputs=(examples, general),
-        seed=config.seed,
+        seed=config.data_seed,
         estimate=lambda verified, pool: Estimate(records=verified + min(pool, _beside(verified, share))),
     )
 

@@ -99,7 +99,7 @@ def _examples(config: RunConfig, scored: Stage) -> Stage:
         function=datasets.sft_dataset,
         config=pipeline.sft_dataset,
         inputs=(scored,),
-        seed=config.seed,
+        seed=config.data_seed,
         chunk=CHUNK,
         estimate=partial(datasets.estimate_sft, pipeline.sft_dataset, pipeline.respond.samples),
     )

@@ -48,7 +48,7 @@ def _written(config: RunConfig) -> list[Stage]:
             config=pipeline.self_instruct,
             texts=texts("self_instruct") | seeds,
             engines=supervisor,
-            seed=config.seed,
+            seed=config.data_seed,
             estimate=partial(self_instruct.estimate, pipeline.self_instruct),
         )
     ]
@@ -70,7 +70,7 @@ def _written(config: RunConfig) -> list[Stage]:
         inputs=(stages[-1],),
         texts=texts("write_verifier"),
         engines=supervisor,
-        seed=config.seed,
+        seed=config.data_seed,
         chunk=CHUNK,
         estimate=partial(write_verifiers.estimate, pipeline.write_verifiers),
     )
@@ -81,7 +81,7 @@ def _by_execution(config: RunConfig, source: Stage, behind: frozenset[str]) -> l
     """Functions and cases against each other, functions against damaged cases."""
     pipeline = config.pipeline
     functions = pipeline.write_verifiers.samples
-    verifiers = partial(Stage, record=Verifier, seed=config.seed, chunk=CHUNK, engines={"execution": config.execution})
+    verifiers = partial(Stage, record=Verifier, seed=config.data_seed, chunk=CHUNK, engines={"execution": config.execution})
     stages = []
     if pipeline.cross_verify.enabled and "cross_verify" not in behind:
         voted = verifiers(
@@ -109,7 +109,7 @@ def _by_reading_back(config: RunConfig, source: Stage, behind: frozenset[str]) -
     pipeline = config.pipeline
     functions = pipeline.write_verifiers.samples
     supervisor = {"supervisor": supervisor_identity(config.supervisor)}
-    verifiers = partial(Stage, record=Verifier, seed=config.seed, chunk=CHUNK)
+    verifiers = partial(Stage, record=Verifier, seed=config.data_seed, chunk=CHUNK)
     stages: list[Stage] = []
     if pipeline.back_translate.enabled and "back_translate" not in behind:
         read = verifiers(
@@ -149,6 +149,6 @@ def _composed(config: RunConfig, verified: Stage) -> Stage:
         inputs=(verified,),
         texts=texts("compose") if by_supervisor else {},
         engines=asked | {"execution": config.execution},
-        seed=config.seed,
+        seed=config.data_seed,
         estimate=partial(compose.estimate, settings, config.pipeline.write_verifiers.samples),
     )

@@ -31,7 +31,7 @@ def pool(config: RunConfig) -> Stage:
         function=queries.load_queries,
         config=settings,
         texts={"queries": queries.content_id(queries.queries_path(settings))},
-        seed=config.seed,
+        seed=config.data_seed,
         estimate=partial(queries.estimate, settings),
     )
 
@@ -46,7 +46,7 @@ def prompts(config: RunConfig, verified: Stage, drawn_from: Stage, mark: str = "
         config=settings,
         inputs=(verified, drawn_from),
         texts=texts(f"prompt_{settings.order.value}"),
-        seed=config.seed,
+        seed=config.data_seed,
         estimate=partial(attach_queries.estimate, settings),
     )
     stages = cleaned(config, drawn)
@@ -67,14 +67,14 @@ def responses(config: RunConfig, asked: Stage) -> Stage:
             function=adaptive.respond,
             config=adaptive.AdaptiveConfig(fixed=pipeline.respond, wanted=wanted),
             engines=supervisor | {"execution": config.execution},
-            seed=config.seed,
+            seed=config.data_seed,
             estimate=partial(adaptive.estimate, functions, samples),
         )
     return answers(
         function=respond.respond,
         config=pipeline.respond,
         engines=supervisor,
-        seed=config.seed,
+        seed=config.data_seed,
         estimate=partial(respond.estimate, samples),
     )
 
@@ -120,7 +120,7 @@ def filters(config: RunConfig, answered: Stage, executed: bool = False) -> list[
     """Instruction-following verification, then the score where it is on. ``executed``: outcomes are there already."""
     pipeline = config.pipeline
     functions, samples = _executions(config)
-    answers = partial(Stage, record=Answers, seed=config.seed, chunk=CHUNK)
+    answers = partial(Stage, record=Answers, seed=config.data_seed, chunk=CHUNK)
     verified = answers(
         name="verify_responses",
         function=verify_responses.verify_responses,
@@ -146,7 +146,7 @@ def filters(config: RunConfig, answered: Stage, executed: bool = False) -> list[
 def decided(config: RunConfig, answered: Stage) -> list[Stage]:
     """The filter that imported answers have the numbers for: their accuracies or their scores decide."""
     pipeline = config.pipeline
-    answers = partial(Stage, record=Answers, seed=config.seed, chunk=CHUNK, inputs=(answered,))
+    answers = partial(Stage, record=Answers, seed=config.data_seed, chunk=CHUNK, inputs=(answered,))
     if pipeline.start.kind is Start.query_rft_score:
         return [answers(name="score", function=score.decide, config=pipeline.score)]
     return [answers(name="verify_responses", function=verify_responses.decide, config=pipeline.verify_responses)]

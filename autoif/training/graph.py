@@ -73,7 +73,7 @@ def preference_pairs(config: RunConfig, made: Synthesis) -> Stage:
         config=config.pipeline.preference,
         inputs=made.judged,
         engines={"execution": config.execution},
-        seed=config.seed,
+        seed=config.data_seed,
         estimate=partial(datasets.estimate_pairs, config.pipeline.preference),
     )
 

@@ -115,6 +115,17 @@ def test_the_sharegpt_baseline_learns_from_conversations_and_leaves_out_what_it_
     assert titles(build(made))[:3] == ["queries", "conversations", "train_sft"]
 
 
+def test_with_a_seed_for_the_data_a_runs_own_moves_training_and_evaluation_only(tmp_path):
+    one, other = config("online"), config("online")
+    one.pipeline.seed = other.pipeline.seed = 0
+    other.seed = 1
+    moved = changed(one, other, tmp_path)
+    same = [title for title in titles(build(one)) if title not in moved]
+    assert same == [*SYNTHESIS, "heldout_prompts"]
+    other.pipeline.seed = None
+    assert set(changed(one, other, tmp_path)) > {"self_instruct", "respond", "heldout_prompts"}
+
+
 def test_a_mix_joins_verified_answers_and_the_conversations_that_the_baseline_learns_from(tmp_path):
     made, baseline = config("online"), config("sft")
     made.data.kind, baseline.data.kind = Data.mixed, Data.sharegpt
