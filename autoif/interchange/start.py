@@ -71,7 +71,9 @@ def pairs(config: RunConfig) -> Stage:
 
 def chosen(config: RunConfig, source: Stage) -> Stage:
     """The chosen answers of imported pairs as SFT samples, for there are no others."""
-    return Stage(name="chosen_answers", record=SftExample, function=chosen_answers, inputs=(source,), seed=config.data_seed)
+    return Stage(
+        name="chosen_answers", record=SftExample, function=chosen_answers, inputs=(source,), seed=config.data_seed
+    )
 
 
 def _stage(

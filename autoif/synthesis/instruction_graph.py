@@ -81,7 +81,9 @@ def _by_execution(config: RunConfig, source: Stage, behind: frozenset[str]) -> l
     """Functions and cases against each other, functions against damaged cases."""
     pipeline = config.pipeline
     functions = pipeline.write_verifiers.samples
-    verifiers = partial(Stage, record=Verifier, seed=config.data_seed, chunk=CHUNK, engines={"execution": config.execution})
+    verifiers = partial(
+        Stage, record=Verifier, seed=config.data_seed, chunk=CHUNK, engines={"execution": config.execution}
+    )
     stages = []
     if pipeline.cross_verify.enabled and "cross_verify" not in behind:
         voted = verifiers(

@@ -61,3 +61,16 @@ def test_reports_show_the_funnels_side_by_side(folder: Path) -> None:
     assert heads == list(POINTS)
     for reason in ("function accepts no case", "function is constant", "function disagrees", "case contradicts itself"):
         assert f">{reason}<" in section
+
+
+def test_runs_of_another_seed_learn_from_the_same_recording(tmp_path: Path) -> None:
+    told = [
+        "seed=1",
+        "algorithm=none",
+        "evaluation=none",
+        f"paths.store={tmp_path}/store",
+        f"paths.runs={tmp_path}/runs",
+    ]
+    assert run.main(told) == 0
+    assert run.main([*told[1:], "seed=0"]) == 0
+    assert len(list(tmp_path.glob("store/sft_dataset/*"))) == 1  # found, not made again
