@@ -39,7 +39,7 @@ def conversations(config: RunConfig, queries: Stage | None) -> Stage:
         inputs=(queries,) if queries else (),
         texts={"sharegpt": content_id(Path(path).expanduser() if path else None)},
         seed=config.data_seed,
-        estimate=lambda count: Estimate(records=config.data.conversations),
+        estimate=lambda *_: Estimate(records=config.data.conversations),
     )
 
 

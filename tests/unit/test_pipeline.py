@@ -17,6 +17,7 @@ from autoif.config import (
     Reference,
     RunConfig,
     SftAlgorithm,
+    Start,
 )
 from autoif.pipeline import build
 from autoif.planning import plan
@@ -113,6 +114,16 @@ def test_the_sharegpt_baseline_learns_from_conversations_and_leaves_out_what_it_
     assert {"nli_filter", "heldout_prompts"} < set(titles(stages))  # what it is measured with
     made.evaluation.heldout.limit = 0
     assert titles(build(made))[:3] == ["queries", "conversations", "train_sft"]
+
+
+def test_conversations_need_no_queries_where_a_run_starts_from_samples(tmp_path):
+    made = config("sft")
+    made.data.kind, made.evaluation.heldout.limit = Data.mixed, 0
+    made.pipeline.start.kind, made.pipeline.start.path = Start.sft, str(tmp_path / "sft.json")
+    (tmp_path / "sft.json").write_text("[]")
+    read = next(stage for stage in build(made) if stage.name == "conversations")
+    assert read.inputs == ()
+    assert read.estimate().records == made.data.conversations
 
 
 def test_with_a_seed_for_the_data_a_runs_own_moves_training_and_evaluation_only(tmp_path):
