@@ -116,10 +116,6 @@ class Run:
         """How many workers need a core."""
         return len(self._sent) - len(self._resting)
 
-    def _long(self) -> int:
-        """How many of those run functions that misbehave."""
-        return sum(batch.kind in _LONG for worker, batch in self._sent.items() if worker not in self._resting)
-
     def _next(self, ending: bool) -> Batch | None:
         """What to run now. Functions that misbehave start early, on half of the workers at most: they take long.
         Batches shrink when nothing more comes, so that the workers finish together."""
@@ -127,7 +123,8 @@ class Run:
             return self._again.popleft()
         workers = self._crew.count
         lanes = [lane for lane in self._lanes.values() if lane]
-        if self._slow and (not lanes or self._long() < workers // 2):
+        long = sum(batch.kind in _LONG for worker, batch in self._sent.items() if worker not in self._resting)
+        if self._slow and (not lanes or long < workers // 2):
             return self._slow.popleft()
         if not lanes:
             return None
@@ -151,14 +148,14 @@ class Run:
             self._selector.unregister(worker)
             self._crew.put_back(worker)
             batch = self._sent.pop(worker)
+            back = []
             for entry, answer in zip(batch.entries, answers, strict=True):
                 if answer is None:
-                    continue
-                if batch.audit:
+                    back.append(entry)
+                elif batch.audit:
                     self._compare(entry, answer[1])
                 else:
                     self._take(entry, *answer)
-            back = [entry for entry, answer in zip(batch.entries, answers, strict=True) if answer is None]
             if back:
                 self._lanes[batch.packages].give_back(back)
 

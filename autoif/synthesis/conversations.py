@@ -61,7 +61,7 @@ def load_conversations(context: Context, queries: Iterable[Query] = ()) -> Itera
     context.facts["available"] = len(found)
     if not found:
         raise DataError(f"data.path {path}: no conversation in which a user asks and an assistant answers")
-    chosen = set(heapq.nsmallest(config.conversations, found, key=lambda i: digest("chosen", str(context.seed), i)))
+    chosen = _drawn(config.conversations, found, "chosen", str(context.seed))
     for item in _examples(path):
         if isinstance(item, Reject):
             yield item
@@ -101,8 +101,7 @@ def mix_examples(context: Context, examples: Rows[SftExample], general: Rows[Sft
     The seed chooses them."""
     config: MixConfig = context.config
     wanted = _beside(len(examples), config.general_share)
-    order = heapq.nsmallest(wanted, (row.id for row in general), key=lambda i: digest("mixed", str(context.seed), i))
-    chosen = set(order)
+    chosen = _drawn(wanted, (row.id for row in general), "mixed", str(context.seed))
     context.facts |= {"verified": len(examples), "general": len(chosen), "wanted": wanted}
     yield from examples
     yield from (row for row in general if row.id in chosen)
@@ -111,6 +110,11 @@ def mix_examples(context: Context, examples: Rows[SftExample], general: Rows[Sft
 def _beside(examples: int, share: float) -> int:
     """How many others make up ``share`` beside so many examples."""
     return round(examples * share / (1 - share))
+
+
+def _drawn(count: int, ids: Iterable[str], *salt: str) -> set[str]:
+    """So many of ``ids`` (all, if fewer), the same ones in any order of them."""
+    return set(heapq.nsmallest(count, ids, key=lambda name: digest(*salt, name)))
 
 
 def opening(example: SftExample) -> str:

@@ -161,18 +161,24 @@ def test_a_function_that_sleeps_leaves_its_core_to_another(body: str, workers: i
     ] * 3
 
 
+def handed_back(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by how many jobs each batch hands back."""
+    counts: list[int] = []
+    give_back = Lane.give_back
+
+    def noted(self: Lane, entries: list[Entry]) -> None:
+        counts.append(len(entries))
+        give_back(self, entries)
+
+    monkeypatch.setattr(Lane, "give_back", noted)
+    return counts
+
+
 @pytest.mark.parametrize("lane", ["shared", "own", "each"])
 def test_a_row_of_time_outs_is_not_left_to_one_worker(lane: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = ExecutionConfig(workers=2, cpu_seconds=0.3, kills_per_function=1)
     jobs = [Job(f"# {at}\n{ENDLESS if at % 2 else LONGER_THAN_THREE}", ("loop", "on")) for at in range(12)]
-    back: list[int] = []
-    give_back = Lane.give_back
-
-    def noted(self: Lane, entries: list[Entry]) -> None:
-        back.append(len(entries))
-        give_back(self, entries)
-
-    monkeypatch.setattr(Lane, "give_back", noted)
+    back = handed_back(monkeypatch)
     with ExecutionEngine(config, lane=lane) as engine:
         results = [[outcome.value for outcome in result.outcomes] for result in engine.run(jobs)]
     assert results == [["true", "false"], ["timeout", "true" if lane == "each" else "skipped"]] * 6
@@ -182,8 +188,7 @@ def test_a_row_of_time_outs_is_not_left_to_one_worker(lane: str, monkeypatch: py
 
 
 def test_programs_that_hang_are_not_left_to_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    back: list[Entry] = []
-    monkeypatch.setattr(Lane, "give_back", lambda self, entries: [back.extend(entries), *map(self.add, entries)])
+    back = handed_back(monkeypatch)
     with ExecutionEngine(ExecutionConfig(workers=2, cpu_seconds=0.3)) as engine:
         results = list(engine.run_programs(["while True: pass", "x = 1"] * 4))
     assert [result.outcomes[0].value for result in results] == ["timeout", "true"] * 4

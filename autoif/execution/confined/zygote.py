@@ -114,9 +114,8 @@ class Zygote:
         self._waited = 0.0
         if kind == codes.SHARED:
             return self._shared(jobs, blobs)
-        if kind == codes.PROGRAM:
-            return [self._patiently(self._program, job, blobs) for job in jobs]
-        return [self._patiently(self._each if kind == codes.EACH else self._own, job, blobs) for job in jobs]
+        run = {codes.PROGRAM: self._program, codes.EACH: self._each}.get(kind, self._own)
+        return [self._patiently(run, job, blobs) for job in jobs]
 
     def _patiently(self, run: Callable[[Job, list[bytes]], Answer], job: Job, blobs: list[bytes]) -> Begun:
         """Run it, unless this batch has waited long enough: one worker must not work off a row of time-outs alone."""
