@@ -66,11 +66,13 @@ class WriteVerifiersConfig:
     """K samples of {function, three cases} for each instruction (K not stated in the paper; upstream's files: 8).
 
     ``mend``: code that does not parse because JSON read an escape in it as a line break (or the other way round) is
-    written as it was meant, in imported replies too.
+    written as it was meant, in imported replies too. ``examples_as_turns``: five worked examples as turns of a
+    conversation instead of one inside the prompt, which small supervisors copy.
     """
 
     samples: int = 8
     mend: bool = True
+    examples_as_turns: bool = False
     temperature: float = 0.8
     top_p: float = 0.95
     max_tokens: int = 1024

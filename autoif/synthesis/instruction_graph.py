@@ -68,7 +68,7 @@ def _written(config: RunConfig) -> list[Stage]:
         function=write_verifiers.write_verifiers,
         config=pipeline.write_verifiers,
         inputs=(stages[-1],),
-        texts=texts("write_verifier"),
+        texts=texts(write_verifiers.prompt_name(pipeline.write_verifiers)),
         engines=supervisor,
         seed=config.data_seed,
         chunk=CHUNK,

@@ -8,11 +8,11 @@ from typing import Any
 from autoif.config import WriteVerifiersConfig
 from autoif.generation import Completion, Request, Sampling
 from autoif.generation.base import user
-from autoif.records import Case, Function, Instruction, Reject, Reply, Verifier, digest
+from autoif.records import Case, Function, Instruction, Message, Reject, Reply, Verifier, digest
 from autoif.stage import Context, Estimate
 from autoif.synthesis import parsing
 from autoif.synthesis.mending import mend
-from autoif.synthesis.prompts import render
+from autoif.synthesis.prompts import conversation, render
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -42,7 +42,7 @@ def write_verifiers(context: Context, instructions: Sequence[Instruction]) -> It
     sampling = Sampling(temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_tokens)
     requests = (
         Request(
-            messages=user(render("write_verifier", instruction=instruction.text)),
+            messages=_asked(config, instruction.text),
             sampling=sampling,
             index=index,
             seed=context.seed,
@@ -82,6 +82,18 @@ def write_verifiers(context: Context, instructions: Sequence[Instruction]) -> It
             yield Reject(verifier, "no_case")
         else:
             yield verifier
+
+
+def prompt_name(config: WriteVerifiersConfig) -> str:
+    """The template that supervisors are asked with."""
+    return "write_verifier_turns" if config.examples_as_turns else "write_verifier"
+
+
+def _asked(config: WriteVerifiersConfig, instruction: str) -> tuple[Message, ...]:
+    name = prompt_name(config)
+    if config.examples_as_turns:
+        return conversation(name, instruction=instruction)
+    return user(render(name, instruction=instruction))
 
 
 def estimate(config: WriteVerifiersConfig, instructions: int) -> Estimate:
