@@ -13,7 +13,6 @@ from autoif.records import Comparison, EvaluationItem, Prompt, Result
 from autoif.stage import Estimate, Stage
 from autoif.synthesis import attach_queries
 from autoif.synthesis.graph import Synthesis
-from autoif.synthesis.prompts import texts
 from evaluation import registry
 from evaluation import stages as evaluation
 from evaluation.yardstick import threshold, yardstick
@@ -70,7 +69,7 @@ def _heldout_prompts(config: RunConfig, verified: Stage, queries: Stage) -> Stag
         function=attach_queries.heldout_prompts,
         config=attach_queries.HeldoutPromptsConfig(limit=limit, order=order),
         inputs=(verified, queries),
-        texts=texts(f"prompt_{order.value}"),
+        texts=attach_queries.order_texts(order),
         seed=config.data_seed,
         estimate=lambda *_: Estimate(records=limit),
     )

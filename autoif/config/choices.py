@@ -78,11 +78,13 @@ class QuerySource(Enum):
 
 class PromptOrder(Enum):
     """How a training prompt is made: the paper's table 6 puts the instruction first, on a line of its own;
-    ``sentences`` is the authors' scripts' way: query, then instruction, both with a capital, on one line."""
+    ``sentences`` is the authors' scripts' way: query, then instruction, both with a capital, on one line. ``varied``
+    takes one of the three for each prompt, by its content: users put demands before and behind what they ask for."""
 
     instruction_first = "instruction_first"
     query_first = "query_first"
     sentences = "sentences"
+    varied = "varied"
 
 
 class SamplingMode(Enum):

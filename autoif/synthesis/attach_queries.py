@@ -10,7 +10,7 @@ from autoif.config import PromptOrder, QueriesConfig
 from autoif.errors import DataError
 from autoif.records import Prompt, Query, Reject, Verifier, digest
 from autoif.stage import Context, Estimate
-from autoif.synthesis.prompts import render
+from autoif.synthesis.prompts import render, texts
 
 
 @dataclass(kw_only=True, slots=True)
@@ -65,8 +65,21 @@ def compose(verifier: Verifier, query: Query, order: PromptOrder) -> Prompt:
     )
 
 
+def orders(order: PromptOrder) -> tuple[PromptOrder, ...]:
+    """The orders that ``order`` stands for."""
+    return tuple(o for o in PromptOrder if o is not PromptOrder.varied) if order is PromptOrder.varied else (order,)
+
+
+def order_texts(order: PromptOrder) -> dict[str, str]:
+    """The templates of ``order``, for a stage's ``texts``."""
+    return texts(*(f"prompt_{each.value}" for each in orders(order)))
+
+
 def join(instruction: str, query: str, order: PromptOrder) -> str:
     """Instruction and query as one prompt."""
+    if order is PromptOrder.varied:
+        choices = orders(order)
+        order = choices[int(digest("order", instruction, query), 16) % len(choices)]
     if order is PromptOrder.sentences:
         ended = query if "?" in query or "." in query else f"{query}."
         return render("prompt_sentences", instruction=_capital(f"{instruction.rstrip('.')}."), query=_capital(ended))

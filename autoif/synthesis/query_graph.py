@@ -45,7 +45,7 @@ def prompts(config: RunConfig, verified: Stage, drawn_from: Stage, mark: str = "
         function=attach_queries.attach_queries,
         config=settings,
         inputs=(verified, drawn_from),
-        texts=texts(f"prompt_{settings.order.value}"),
+        texts=attach_queries.order_texts(settings.order),
         seed=config.data_seed,
         estimate=partial(attach_queries.estimate, settings),
     )

@@ -1,12 +1,14 @@
 """Prompts: every instruction with its own draw of training queries; held-out prompts of what was never trained on."""
 
+from collections import Counter
+
 import pytest
 from scripted import context, verifier
 
 from autoif.config import PromptOrder, QueriesConfig
 from autoif.errors import DataError
 from autoif.records import Query
-from autoif.synthesis.attach_queries import HeldoutPromptsConfig, attach_queries, heldout_prompts, sentence_end
+from autoif.synthesis.attach_queries import HeldoutPromptsConfig, attach_queries, heldout_prompts, join, sentence_end
 
 VERIFIERS = [verifier("code", text=f"Write {n} lines") for n in range(6)]
 POOL = [Query(id=str(n), text=f"Query {n}?", source="s", split="heldout" if n % 4 == 0 else "train") for n in range(40)]
@@ -68,6 +70,14 @@ def test_the_order_of_instruction_and_query_is_the_papers_or_upstreams(order, te
     (prompt,) = attach(VERIFIERS[:1], POOL[1:2], order=order)
     assert prompt.text == text
     assert prompt.instruction == "Write 0 lines"
+
+
+def test_varied_prompts_take_every_order_about_as_often_and_always_the_same_for_the_same_text():
+    asked = [("Write 0 lines", f"Query {number}?") for number in range(300)]
+    forms = Counter(join(*pair, PromptOrder.varied).replace(pair[1], "Q") for pair in asked)
+    assert set(forms) == {"Q Write 0 lines.", "Q\nWrite 0 lines.", "Write 0 lines.\nQ"}
+    assert min(forms.values()) > 70
+    assert [join(*pair, PromptOrder.varied) for pair in asked] == [join(*pair, PromptOrder.varied) for pair in asked]
 
 
 def test_text_that_looks_like_a_template_stays_as_it_is():
