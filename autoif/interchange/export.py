@@ -99,7 +99,8 @@ def about(config: RunConfig, done: Sequence[Stage], store: Store) -> About:
     settings = {
         "pipeline": config.pipeline.name,
         "setting": config.setting.kind.value.replace("_", " "),
-        "seed": str(config.seed),
+        "seed": str(config.data_seed),
+        **({"seed of the online pairs": str(config.seed)} if config.seed != config.data_seed else {}),
         "trained model (online pairs are its answers)": config.model.path,
     }
     return About(name=config.name, sources=_sources(config), settings=settings, funnel=funnel, contamination=found)

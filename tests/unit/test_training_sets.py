@@ -269,6 +269,15 @@ def test_where_the_queries_are_from_is_said(run: Any, tmp_path: Path) -> None:
     assert ("queries", "sharegpt.json", "the dump's; ShareGPT's users gave none") in told.sources
 
 
+def test_the_card_names_the_seed_of_the_data_and_the_runs_own_where_it_is_another(run: Any) -> None:
+    config = replace(run.config, seed=4, pipeline=replace(run.config.pipeline, seed=7))
+    told = exports.about(config, [], run.store).settings
+    assert (told["seed"], told["seed of the online pairs"]) == ("7", "4")
+    same = exports.about(replace(config, seed=7), [], run.store).settings
+    assert same["seed"] == "7"
+    assert "seed of the online pairs" not in same
+
+
 def test_a_run_without_a_training_set_and_a_folder_that_cannot_be_written_are_one_line(
     run: Any, tmp_path: Path
 ) -> None:
