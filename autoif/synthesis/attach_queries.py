@@ -12,6 +12,9 @@ from autoif.records import Prompt, Query, Reject, Verifier, digest
 from autoif.stage import Context, Estimate
 from autoif.synthesis.prompts import render, texts
 
+_FORMS = [PromptOrder.instruction_first, PromptOrder.query_first, PromptOrder.sentences]
+"""What ``varied`` chooses from: their order is part of what a prompt becomes."""
+
 
 @dataclass(kw_only=True, slots=True)
 class HeldoutPromptsConfig:
@@ -65,21 +68,15 @@ def compose(verifier: Verifier, query: Query, order: PromptOrder) -> Prompt:
     )
 
 
-def orders(order: PromptOrder) -> tuple[PromptOrder, ...]:
-    """The orders that ``order`` stands for."""
-    return tuple(o for o in PromptOrder if o is not PromptOrder.varied) if order is PromptOrder.varied else (order,)
-
-
 def order_texts(order: PromptOrder) -> dict[str, str]:
     """The templates of ``order``, for a stage's ``texts``."""
-    return texts(*(f"prompt_{each.value}" for each in orders(order)))
+    return texts(*(f"prompt_{each.value}" for each in (_FORMS if order is PromptOrder.varied else [order])))
 
 
 def join(instruction: str, query: str, order: PromptOrder) -> str:
     """Instruction and query as one prompt."""
     if order is PromptOrder.varied:
-        choices = orders(order)
-        order = choices[int(digest("order", instruction, query), 16) % len(choices)]
+        order = _FORMS[int(digest("order", instruction, query), 16) % len(_FORMS)]
     if order is PromptOrder.sentences:
         ended = query if "?" in query or "." in query else f"{query}."
         return render("prompt_sentences", instruction=_capital(f"{instruction.rstrip('.')}."), query=_capital(ended))

@@ -77,7 +77,8 @@ def test_varied_prompts_take_every_order_about_as_often_and_always_the_same_for_
     forms = Counter(join(*pair, PromptOrder.varied).replace(pair[1], "Q") for pair in asked)
     assert set(forms) == {"Q Write 0 lines.", "Q\nWrite 0 lines.", "Write 0 lines.\nQ"}
     assert min(forms.values()) > 70
-    assert [join(*pair, PromptOrder.varied) for pair in asked] == [join(*pair, PromptOrder.varied) for pair in asked]
+    first = [join(*pair, PromptOrder.varied) for pair in asked[:3]]
+    assert first == ["Write 0 lines.\nQuery 0?", "Query 1?\nWrite 0 lines.", "Write 0 lines.\nQuery 2?"]
 
 
 def test_text_that_looks_like_a_template_stays_as_it_is():
