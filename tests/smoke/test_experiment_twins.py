@@ -35,6 +35,8 @@ POINTS = {
     "figure4_dpo_fraction": "share_1_2,share_1",
     "table4_contamination": "qwen2_72b",
     "table5_data_efficiency": "qwen2_72b",
+    "proof": "online_dpo",
+    "proof_components": "without_any_quality_process",
 }
 """Experiment → the points that are run: few, but every kind of graph is among them."""
 TINY = [
