@@ -48,8 +48,10 @@ class Segments(msgspec.Struct, frozen=True, eq=False):
 
     def to(self, device: torch.device) -> Segments:
         """The layout for ``device``; index tensors are only needed by the CUDA kernel."""
-        if device.type != "cuda":
-            return self
+        return self.indexed(device) if device.type == "cuda" else self
+
+    def indexed(self, device: torch.device) -> Segments:
+        """The layout with its index tensors, on ``device``."""
         starts = [0, *accumulate(self.lengths)]
         gather: list[int] = []
         keep: list[int] = []
@@ -88,8 +90,13 @@ def packed_attention(
     Returns:
         [1, N, heads, size] and None (no attention weights).
     """
-    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
-        return _flash(query, key, value, segments, scaling), None
+    if query.is_cuda:
+        if torch.is_autocast_enabled("cuda"):
+            # Rotary embeddings of fp32 hidden states are fp32; autocast knows SDPA, but not the variable-length kernel.
+            dtype = torch.get_autocast_dtype("cuda")
+            query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+        if query.dtype in (torch.float16, torch.bfloat16):
+            return _flash(query, key, value, segments, scaling), None
     # One split for all sequences: its backward is one concatenation, slices would each fill a buffer of N tokens.
     pieces = [tensor.split(segments.lengths, dim=2) for tensor in (query, key, value)]
     outputs = []

@@ -12,6 +12,7 @@ from training_tiny import pair_rows, sft_rows, tiny_model
 
 from autoif.config import HardwareConfig, Techniques
 from autoif.records import write_records
+from autoif.training.attention import packed_attention
 from autoif.training.batches import MicroBatch
 from autoif.training.chat import load_chat
 from autoif.training.data import PairData, SftData
@@ -97,6 +98,66 @@ def test_compiled_layers_give_the_same_log_probabilities_and_gradients(base: Pat
     assert found[0][1].keys() == found[1][1].keys()  # a checkpoint has the same names
     for name, gradient in found[0][1].items():
         assert torch.allclose(gradient, found[1][1][name], atol=float(1e-4 * gradient.abs().max())), name
+
+
+class OnCuda(torch.Tensor):
+    """A tensor of the CPU that says it is on a GPU."""
+
+    is_cuda = True
+
+
+def by_bounds(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    starts: torch.Tensor,
+    same: torch.Tensor,
+    *longest: int,
+    **to: Any,
+) -> torch.Tensor:
+    """What PyTorch's variable-length kernel computes, in one dtype only: causal attention between ``starts``."""
+    assert q.dtype == k.dtype == v.dtype == torch.bfloat16
+    assert starts.tolist() == same.tolist()
+    assert longest == (max(starts.diff().tolist()),) * 2
+    assert to["window_size"] == (-1, 0)
+    causal = torch.nn.functional.scaled_dot_product_attention
+    pieces = zip(*(t.split(starts.diff().tolist()) for t in (q, k, v)), strict=True)
+    outputs = [
+        causal(*(t.transpose(0, 1) for t in qkv), is_causal=True, scale=to["scale"], enable_gqa=to["enable_gqa"])
+        for qkv in pieces
+    ]
+    return torch.cat([output.transpose(0, 1) for output in outputs])
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["bf16 weights", "bf16 arithmetic"])
+@pytest.mark.parametrize("share_prompt", [False, True])
+def test_one_kernel_for_all_sequences_on_a_gpu_in_16_bits(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mixed: bool, share_prompt: bool
+) -> None:
+    """With fp32 weights (one GPU, DDP), queries and keys leave the rotary embedding in fp32 and values are 16 bits."""
+    calls = []
+
+    def kernel(*args: Any, **options: Any) -> torch.Tensor:
+        calls.append(len(args[3]) - 1)
+        return by_bounds(*args, **options)
+
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", kernel)
+    write_records(tmp_path / "rows.jsonl", pair_rows(3))
+    data = PairData(tmp_path / "rows.jsonl", load_chat(base), 256, Techniques(share_prompt=share_prompt))
+    segments = data.batch((0, 1, 2)).segments
+    assert segments is not None
+    rotated = torch.float32 if mixed else torch.bfloat16
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, heads, sum(segments.lengths), 8, generator=generator) for heads in (4, 2, 2))
+    q, k, v = q.to(rotated), k.to(rotated), v.to(torch.bfloat16)
+    wanted, _ = packed_attention(torch.nn.Module(), *(t.bfloat16() for t in (q, k, v)), None, segments=segments)
+    layout = segments.indexed(torch.device("cpu"))
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: device == "cuda" and mixed)
+    monkeypatch.setattr(torch, "get_autocast_dtype", {"cuda": torch.bfloat16}.get)
+    got, _ = packed_attention(torch.nn.Module(), *(t.as_subclass(OnCuda) for t in (q, k, v)), None, segments=layout)
+    assert calls == [6]
+    assert got.dtype == torch.bfloat16
+    assert torch.allclose(got.as_subclass(torch.Tensor), wanted, atol=2e-2)
 
 
 def test_packed_conversations_do_not_see_each_other(base: Path, tmp_path: Path) -> None:
