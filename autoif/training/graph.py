@@ -198,6 +198,7 @@ def _trains(config: RunConfig, training: TrainingConfig, **own: Any) -> Stage:
             training=training, model=config.model, hardware=config.hardware, cache=config.paths.cache
         ),
         seed=config.seed,
+        version=2,  # models are written in fp32, whatever the arithmetic
         estimate=partial(_steps, training),
         **own,
     )
