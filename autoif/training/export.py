@@ -17,14 +17,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from autoif.config import Strategy
 from autoif.training.chat import Chat
 from autoif.training.checkpoints import sync
 from autoif.training.job import Job
+from autoif.training.loop import Loop
+from autoif.training.masters import whole
 from autoif.training.model import Policy
 
 SHARD_BYTES = 4 << 30
+
+
+class Export(Callback):
+    """Writes the model when training has ended and its processes still have their devices: only then can shards be
+    gathered."""
+
+    def __init__(self, job: Job, chat: Chat) -> None:
+        self.job, self.chat = job, chat
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Loop)
+        assert pl_module.policy is not None
+        sharded = self.job.hardware.strategy is Strategy.zero3
+        export(self.job, pl_module.policy, self.chat, trainer.global_rank, sharded)
+        trainer.strategy.barrier("export")
 
 
 def export(job: Job, policy: Policy, chat: Chat, rank: int, sharded: bool) -> None:
@@ -57,15 +76,8 @@ def _parameters(model: Any, sharded: bool) -> Iterator[tuple[str, Tensor]]:
     transformers writes it."""
     tied = set(getattr(model, "all_tied_weights_keys", None) or {})
     for name, parameter in model.named_parameters():
-        if name in tied:
-            continue
-        if sharded:
-            import deepspeed
-
-            with deepspeed.zero.GatheredParameters([parameter]):
-                yield name, parameter.detach()
-        else:
-            yield name, parameter.detach()
+        if name not in tied:
+            yield name, whole(parameter, sharded)
     persistent = model.state_dict().keys() if not sharded else ()
     for name, buffer in model.named_buffers():
         if name in persistent:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from autoif.config import Precision
 from autoif.errors import EngineError
 from autoif.records import TrainStep
+from autoif.training import masters
 from autoif.training.batches import MicroBatch
 from autoif.training.job import Job
 from autoif.training.model import Policy
@@ -54,7 +56,7 @@ class Loop(LightningModule):
 
     def on_train_start(self) -> None:
         """Stop where rotary frequencies were rounded: in 16 bits they are off by radians at position 2 000, and no loss
-        tells."""
+        tells. Then give DeepSpeed's masters what its 16-bit weights cannot hold."""
         assert self.policy is not None
         for name, buffer in self.policy.named_buffers():
             if name.endswith("inv_freq") and buffer.dtype is not torch.float32:
@@ -62,6 +64,8 @@ class Loop(LightningModule):
                     f"{name.removeprefix('model.')} was loaded as {buffer.dtype}, which ruins long positions: "
                     "its strategy must keep it in fp32"
                 )
+        if self.deepspeed and self.job.hardware.precision is Precision.bf16 and not self.trainer.global_step:
+            masters.start_from(self.policy.model, Path(self.job.start))
 
     def log_probs(self, batch: MicroBatch) -> Tensor:
         """Log-probabilities of the micro-batch's targets: [L], in nats."""

@@ -15,14 +15,14 @@ from typing import Any
 import msgspec
 import torch
 
-from autoif.config import Accelerator, Strategy
+from autoif.config import Accelerator
 from autoif.planning.shape import forward_flops, from_config
 from autoif.store import write_atomically
 from autoif.training import checkpoints, strategy
-from autoif.training.chat import Chat, load_chat
+from autoif.training.chat import load_chat
 from autoif.training.checkpoints import Checkpoints, Curve
 from autoif.training.data import Data, Loader, load_data, make_plan
-from autoif.training.export import export
+from autoif.training.export import Export
 from autoif.training.job import Job, Preference
 from autoif.training.launch import EVENT
 from autoif.training.loop import Loop
@@ -48,14 +48,13 @@ def run(job: Job) -> dict[str, Any]:
         print(f"{EVENT}ready", flush=True)
     saver = Checkpoints(job, plan.steps, plan.accumulation)
     curve = Curve(job, saver, start)
-    trainer = make_trainer(job, plan, [curve])
+    trainer = make_trainer(job, plan, [curve, Export(job, chat)])
     trainer.fit(
         loop,
         train_dataloaders=Loader(plan, data, rank, start),
         ckpt_path=str(path / "state") if path else None,
         weights_only=False,
     )
-    finish(job, loop, chat, trainer)
     facts |= {
         "train_seconds": round(curve.train_seconds, 3),
         "seconds": round(time.monotonic() - began, 3),
@@ -154,13 +153,6 @@ def make_trainer(job: Job, plan: Plan, callbacks: list[Any]) -> Any:
         inference_mode=False,
         default_root_dir=job.work,
     )
-
-
-def finish(job: Job, loop: Loop, chat: Chat, trainer: Any) -> None:
-    """Export from all ranks."""
-    assert loop.policy is not None
-    export(job, loop.policy, chat, trainer.global_rank, job.hardware.strategy is Strategy.zero3)
-    trainer.strategy.barrier("export")
 
 
 def weights_sha256(folder: Path) -> str:

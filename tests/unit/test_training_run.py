@@ -168,6 +168,16 @@ def test_weights_are_kept_in_fp32_and_only_deepspeed_keeps_them_itself() -> None
     assert master_dtype(Precision.bf16, deepspeed=True) is torch.bfloat16
 
 
+def test_bf16_training_keeps_changes_that_bf16_cannot_hold(base: Path, tmp_path: Path) -> None:
+    """Rounds of DPO start from each other's models: rounded between them, small steps would be lost."""
+    job = sft_job(tmp_path, base, rows=4, epochs=1, learning_rate=1e-6)
+    run(msgspec.structs.replace(job, hardware=replace(job.hardware, precision=Precision.bf16)))
+    before, after = (load_file(Path(folder) / "model.safetensors") for folder in (base, job.output))
+    for name, value in after.items():
+        assert value.dtype is torch.float32
+        assert 0 < (value - before[name]).abs().max() < 1e-5, name
+
+
 def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_records(base: Path, tmp_path: Path) -> None:
     job = sft_job(tmp_path, base)
     rows = sft_rows(10)
