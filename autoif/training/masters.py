@@ -7,8 +7,8 @@ spacing: most of what a short run at a small rate does. So masters are read for 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -37,29 +37,40 @@ def whole(parameter: Tensor, sharded: bool) -> Tensor:
 
 
 def start_from(model: Any, folder: Path) -> None:
-    """Set DeepSpeed's masters of ``model`` to the weights in ``folder`` that are stored in fp32; one tensor in memory
-    at a time. The 16-bit copies are theirs already."""
+    """Set DeepSpeed's masters of ``model`` to the weights in ``folder`` that are stored in fp32. The 16-bit copies are
+    theirs already. One tensor is in memory at a time, and of sharded ones only the rows of this process."""
     from deepspeed.utils import safe_set_full_fp32_param, safe_set_local_fp32_param
 
     parameters = dict(model.named_parameters())
-    for name, value in _stored(folder):
+    for name, stored in _fp32(folder):
         parameter = parameters.get(name)
-        if parameter is None or value.dtype is not torch.float32 or parameter.element_size() == 4:
+        if parameter is None or parameter.element_size() == 4:
             continue
         if not hasattr(parameter, "ds_id"):
-            safe_set_full_fp32_param(parameter, value)
+            safe_set_full_fp32_param(parameter, stored[:])
             continue
-        size = parameter.ds_tensor.numel()  # of this process's part; the last one is padded
-        first = size * torch.distributed.get_rank()
-        part = value.flatten()[first : first + size]
-        safe_set_local_fp32_param(parameter, torch.cat([part, part.new_zeros(size - len(part))]))
+        size = parameter.ds_tensor.numel()
+        part = _span(stored, size * torch.distributed.get_rank(), size)
+        safe_set_local_fp32_param(parameter, torch.cat([part, part.new_zeros(size - len(part))]))  # the last is padded
 
 
-def _stored(folder: Path) -> Iterator[tuple[str, Tensor]]:
+def _fp32(folder: Path) -> Iterator[tuple[str, Any]]:
+    """Name and slice (nothing is read yet) of each tensor that is stored in fp32."""
     from safetensors import safe_open
 
-    with ExitStack() as stack:
-        for path in sorted(folder.glob("*.safetensors")):
-            file = stack.enter_context(safe_open(path, framework="pt"))
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - not a mapping
-                yield name, file.get_tensor(name)
+                stored = file.get_slice(name)
+                if stored.get_dtype() == "F32":
+                    yield name, stored
+
+
+def _span(stored: Any, first: int, size: int) -> Tensor:
+    """Up to ``size`` values from the flat index ``first`` on: [≤ size]."""
+    rows, *rest = stored.get_shape()
+    width = math.prod(rest)
+    if first >= rows * width:
+        return torch.zeros(0)
+    read: Tensor = stored[first // width : min(rows, -(-(first + size) // width))]
+    return read.flatten()[first % width :][:size]
