@@ -16,7 +16,6 @@ from autoif.config import (
     LocalSupervisor,
     ModelConfig,
     OpenAISupervisor,
-    Precision,
     RunConfig,
     VllmServerSupervisor,
     VllmSupervisor,
@@ -60,7 +59,6 @@ def log_likelihoods(config: RunConfig, model: Path | None) -> Any:
         MissingExtraError: without lm-eval or vLLM.
     """
     engine, batch = config.evaluation.engine, config.hardware.generation_batch_size
-    dtype = "bfloat16" if config.hardware.precision is Precision.bf16 else "float32"
     try:
         match engine:
             case OpenAISupervisor():
@@ -70,7 +68,7 @@ def log_likelihoods(config: RunConfig, model: Path | None) -> Any:
 
                 return VLLM(
                     pretrained=str(_folder(config, model)),
-                    dtype=dtype,
+                    dtype=config.hardware.precision.dtype,
                     tensor_parallel_size=engine.tensor_parallel or config.hardware.devices,
                     gpu_memory_utilization=engine.memory_share,
                     max_model_len=config.model.context_length,
@@ -90,7 +88,7 @@ def log_likelihoods(config: RunConfig, model: Path | None) -> Any:
         scorer = HFLM(
             pretrained=str(_folder(config, model)),
             device="cuda" if gpu else "cpu",
-            dtype=dtype,
+            dtype=config.hardware.precision.dtype,
             batch_size=1,
         )
     vocabulary = int(scorer.model.config.get_text_config().vocab_size)

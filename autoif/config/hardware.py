@@ -24,10 +24,15 @@ class Strategy(Enum):
 
 
 class Precision(Enum):
-    """Arithmetic of the training step."""
+    """Arithmetic of the training step, and of decoding."""
 
     fp32 = "fp32"
     bf16 = "bf16"
+
+    @property
+    def dtype(self) -> str:
+        """What torch, transformers and vLLM call it."""
+        return "bfloat16" if self is Precision.bf16 else "float32"
 
 
 class GenerationEngine(Enum):

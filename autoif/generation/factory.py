@@ -147,7 +147,7 @@ def serve_arguments(chosen: VllmServerSupervisor, hardware: HardwareConfig) -> l
     stages = chosen.pipeline_parallel
     parallel = chosen.tensor_parallel or max(1, hardware.devices // stages)
     values = {
-        "dtype": {"bf16": "bfloat16", "fp32": "float32"}[hardware.precision.value],
+        "dtype": hardware.precision.dtype,
         "max-model-len": chosen.source.context_length,
         "tensor-parallel-size": parallel,
         "pipeline-parallel-size": stages,

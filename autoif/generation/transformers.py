@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autoif.config import Precision
 from autoif.errors import DataError, EngineError
 from autoif.generation.base import Answer, Completion, Request, request_key
 from autoif.generation.chat import chat_ids, too_long, turn_ends
@@ -122,7 +123,7 @@ class TransformersGenerator:
             self._tokenizer = AutoTokenizer.from_pretrained(self._folder)
             model = AutoModelForCausalLM.from_pretrained(
                 self._folder,
-                dtype=torch.bfloat16 if self._precision == "bf16" else torch.float32,
+                dtype=Precision(self._precision).dtype,
                 attn_implementation=ATTENTION,
             )
         except (OSError, ValueError) as error:

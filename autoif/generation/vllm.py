@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from autoif.config import Precision
 from autoif.errors import EngineError, MissingExtraError
 from autoif.generation.base import Answer, Completion, Request
 from autoif.generation.chat import chat_ids, too_long, turn_ends
@@ -44,7 +45,7 @@ class VllmGenerator:
         self._folder = folder
         self._options = {
             "model": str(folder),
-            "dtype": "bfloat16" if precision == "bf16" else "float32",
+            "dtype": Precision(precision).dtype,
             "max_model_len": context,
             "tensor_parallel_size": tensor_parallel,
             "pipeline_parallel_size": pipeline_parallel,

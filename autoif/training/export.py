@@ -1,8 +1,7 @@
 """The trained model as a Hugging Face folder: safetensors, tokenizer, chat template, generation settings.
 
-Weights are written in fp32, also after bf16 training: a round of online DPO moves most weights by less than half of
-bf16's spacing, so that a model rounded between rounds would lose most of what it learnt (93% of the weights of a 135M
-model came back unchanged). Whoever loads it chooses the dtype to compute in.
+Weights are written in fp32, also after bf16 training (why: :mod:`autoif.training.masters`; rounded, 93% of a 135M
+model's weights left a round of DPO unchanged). Whoever loads the folder chooses the dtype to compute in.
 
 Written under another name, synced and renamed, so a folder with its final name is whole. Sharded weights are
 gathered one parameter at a time and written in shards, so no process ever holds the whole model.
@@ -20,13 +19,14 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from autoif.config import Strategy
+from autoif.config import HardwareConfig, Strategy
 from autoif.training.chat import Chat
 from autoif.training.checkpoints import sync
 from autoif.training.job import Job
 from autoif.training.loop import Loop
 from autoif.training.masters import whole
 from autoif.training.model import Policy
+from autoif.training.strategy import is_deepspeed
 
 SHARD_BYTES = 4 << 30
 
@@ -41,20 +41,19 @@ class Export(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Loop)
         assert pl_module.policy is not None
-        sharded = self.job.hardware.strategy is Strategy.zero3
-        export(self.job, pl_module.policy, self.chat, trainer.global_rank, sharded)
+        export(self.job, pl_module.policy, self.chat, trainer.global_rank)
         trainer.strategy.barrier("export")
 
 
-def export(job: Job, policy: Policy, chat: Chat, rank: int, sharded: bool) -> None:
-    """Write the policy to ``job.output``. All processes call it; with ``sharded`` weights they gather together."""
+def export(job: Job, policy: Policy, chat: Chat, rank: int) -> None:
+    """Write the policy to ``job.output``. All processes call it; sharded weights they gather together."""
     output = Path(job.output)
     part = output.with_name(output.name + ".part")
     if rank == 0:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
     model = policy.model
-    _write_weights(part if rank == 0 else None, _parameters(model, sharded))
+    _write_weights(part if rank == 0 else None, _parameters(model, job.hardware))
     if rank:
         return
     model.config.use_cache = True
@@ -71,14 +70,14 @@ def export(job: Job, policy: Policy, chat: Chat, rank: int, sharded: bool) -> No
     sync(output.parent, deep=False)
 
 
-def _parameters(model: Any, sharded: bool) -> Iterator[tuple[str, Tensor]]:
+def _parameters(model: Any, hardware: HardwareConfig) -> Iterator[tuple[str, Tensor]]:
     """Name and whole tensor of each parameter and persistent buffer, in order; a tied one once, under the name that
     transformers writes it."""
     tied = set(getattr(model, "all_tied_weights_keys", None) or {})
     for name, parameter in model.named_parameters():
         if name not in tied:
-            yield name, whole(parameter, sharded)
-    persistent = model.state_dict().keys() if not sharded else ()
+            yield name, whole(parameter, is_deepspeed(hardware))
+    persistent = model.state_dict().keys() if hardware.strategy is not Strategy.zero3 else ()
     for name, buffer in model.named_buffers():
         if name in persistent:
             yield name, buffer

@@ -64,7 +64,7 @@ class Loop(LightningModule):
                     f"{name.removeprefix('model.')} was loaded as {buffer.dtype}, which ruins long positions: "
                     "its strategy must keep it in fp32"
                 )
-        if self.deepspeed and self.job.hardware.precision is Precision.bf16 and not self.trainer.global_step:
+        if self.deepspeed and not self.trainer.global_step:
             masters.start_from(self.policy.model, Path(self.job.start))
 
     def log_probs(self, batch: MicroBatch) -> Tensor:

@@ -16,24 +16,15 @@ import torch
 from torch import Tensor
 
 
-def whole(parameter: Tensor, sharded: bool) -> Tensor:
-    """A parameter as the optimizer knows it, whole, in its own shape; all processes call it for each in the same order.
-
-    Args:
-        sharded: its parts lie on several processes (ZeRO-3).
-    """
-    if parameter.element_size() < 4:
-        from deepspeed.utils import safe_get_full_fp32_param  # type: ignore[import-untyped]
-
-        master: Tensor | None = safe_get_full_fp32_param(parameter)
-        if master is not None:
-            return master.detach()
-    if not sharded:
+def whole(parameter: Tensor, deepspeed: bool) -> Tensor:
+    """A parameter as the optimizer knows it, in fp32 and in its own shape, gathered where it is sharded; all processes
+    call it for each parameter in the same order."""
+    if not deepspeed:
         return parameter.detach()
-    import deepspeed  # type: ignore[import-untyped]
+    from deepspeed.utils import safe_get_full_fp32_param  # type: ignore[import-untyped]
 
-    with deepspeed.zero.GatheredParameters([parameter]):
-        return parameter.detach().clone()
+    master: Tensor = safe_get_full_fp32_param(parameter)
+    return master.detach()
 
 
 def start_from(model: Any, folder: Path) -> None:

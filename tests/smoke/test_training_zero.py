@@ -119,14 +119,14 @@ def test_zero_3_killed_and_resumed_equals_one_process(make: Any, base: Path, tmp
     [
         pytest.param(Strategy.zero1, marks=pytest.mark.slow),
         pytest.param(Strategy.zero2, marks=pytest.mark.slow),
-        "zero3",
+        Strategy.zero3,
     ],
 )
 def test_bf16_training_goes_on_from_fp32_weights_and_leaves_fp32_weights(
-    strategy: str, base: Path, tmp_path: Path
+    strategy: Strategy, base: Path, tmp_path: Path
 ) -> None:
     """Rounded to bf16 before or after a short training, most of what it does would be lost."""
-    job = two_processes(sft_job(tmp_path, base, rows=4, epochs=1, learning_rate=1e-9), Strategy(strategy))
+    job = two_processes(sft_job(tmp_path, base, rows=4, epochs=1, learning_rate=1e-9), strategy)
     job = msgspec.structs.replace(job, hardware=replace(job.hardware, precision=Precision.bf16))
     list(launch(job, {}))
     start, end = (load_file(Path(folder) / "model.safetensors") for folder in (base, job.output))
